@@ -1,0 +1,5 @@
+"""Attribution methods for Captum: the parallel of ``captum.attr``."""
+
+from xai_ext.attr.stratified_lime import StratifiedLime
+
+__all__ = ["StratifiedLime"]

@@ -1,0 +1,74 @@
+"""What every method returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from xai_ext._checks import InputError
+from xai_ext._types import AnyArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Values of the players of one input, with their standard errors.
+
+    Attributes
+    ----------
+    values : array (n_players,) for a scalar model, else (n_players, n_outputs)
+        In the unit of the explained score.
+    std_error : array like `values`
+        Standard error of sampling; 0 where nothing was sampled. It measures neither the bias of a penalty nor
+        the misfit of a surrogate.
+    labels : tuple of int64 arrays, one per input
+        The player of each element.
+    base_value, full_value : float or array (n_outputs,)
+        f(baseline) and f(x).
+    n_evals : int
+        Model evaluations spent, f(x) and f(baseline) included.
+    estimand : str
+        What the values estimate, for example "LIME" or "Shapley". Only Shapley and Owen values sum to
+        ``full_value - base_value``.
+    diagnostics : mapping
+        Method-specific numbers; each method documents its keys.
+    """
+
+    values: FloatArray
+    std_error: FloatArray
+    labels: tuple[IntArray, ...]
+    base_value: AnyArray
+    full_value: AnyArray
+    n_evals: int
+    estimand: str
+    diagnostics: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def region_map(self, index: int = 0) -> FloatArray:
+        """Each element carries the whole value of its player: Captum's habit.
+
+        Parameters
+        ----------
+        index : int
+            Which input of a tuple.
+
+        Returns
+        -------
+        array of the shape of `labels`, with a last axis for outputs unless the model is scalar
+        """
+        return self.values[self._labels(index)]
+
+    def density_map(self, index: int = 0) -> FloatArray:
+        """Each element carries its player's value divided by the player's number of elements: SHAP's habit.
+
+        Sums to the sum of the values (over all inputs of a tuple). Elements are those of `labels`: positions of
+        an image, not its channels.
+        """
+        sizes = np.bincount(np.concatenate([a.ravel() for a in self.labels]), minlength=len(self.values))
+        scale = sizes.reshape(-1, *(1,) * (self.values.ndim - 1))
+        return (self.values / scale)[self._labels(index)]
+
+    def _labels(self, index: int) -> IntArray:
+        if not -len(self.labels) <= index < len(self.labels):
+            raise InputError(f"index must name one of {len(self.labels)} inputs, got {index}")
+        return self.labels[index]

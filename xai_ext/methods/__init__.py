@@ -1,0 +1,1 @@
+"""The algorithms, free of any host library: (game or masked model, sampler or hierarchy) -> Explanation."""

@@ -1,0 +1,34 @@
+"""The contract of a sampler."""
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from xai_ext._types import BoolArray, FloatArray
+
+Group = Literal["row", "pair", "stratum"]
+
+
+class Sampler(Protocol):
+    """Draws coalitions of n players.
+
+    Attributes
+    ----------
+    group : {"row", "pair", "stratum"}
+        What is independent of what: single rows; rows 2i and 2i+1 together; rows given the sizes that the
+        sampler fixed in advance.
+    """
+
+    @property
+    def group(self) -> Group: ...
+
+    def ask(self, n: int, size: int, rng: np.random.Generator) -> BoolArray:
+        """``size`` coalitions, (size, n) bool; True keeps a player."""
+        ...
+
+    def log_law(self, n: int) -> FloatArray:
+        """Log-probability of each coalition size 0..n, (n+1,); -inf where a size is never drawn.
+
+        Coalitions of equal size are equally probable.
+        """
+        ...

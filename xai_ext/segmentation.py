@@ -1,0 +1,144 @@
+"""Image -> labels: which region (player) each pixel belongs to.
+
+All functions return int64 arrays with ids 0..n-1 without gaps, in raster order of first appearance of nothing in
+particular; pass them as ``labels``, or to Captum as ``feature_mask=torch.from_numpy(labels)``.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+from xai_ext._checks import InputError, check_at_least, check_positive
+from xai_ext._types import AnyArray, FloatArray, IntArray
+
+Image = Tensor | AnyArray
+Segmentation = Callable[[Image], IntArray]
+
+
+def pixels(image: Image) -> IntArray:
+    """Every pixel its own region."""
+    shape = _spatial(image)
+    return np.arange(np.prod(shape)).reshape(shape)
+
+
+def grid(image: Image, *, rows: int = 8, columns: int | None = None) -> IntArray:
+    """A grid of rectangles as equal as whole pixels allow.
+
+    Parameters
+    ----------
+    image : Tensor (C, H, W) or (1, C, H, W), or array (H, W) or (H, W, C)
+    rows, columns : int
+        Number of rectangles along each side, at most the side; columns None = rows.
+    """
+    height, width = _spatial(image)
+    columns = rows if columns is None else columns
+    for name, n, side in (("rows", rows, height), ("columns", columns, width)):
+        if check_at_least(name, n, 1) > side:
+            raise InputError(f"{name} must be at most the {side} pixels of that side, got {n}")
+    y, x = np.arange(height) * rows // height, np.arange(width) * columns // width
+    return np.asarray(y[:, None] * columns + x[None, :], dtype=np.int64)
+
+
+def slic(image: Image, *, n_segments: int = 50, compactness: float = 10.0, sigma: float = 0.0) -> IntArray:
+    """Superpixels by k-means in colour and position [1]_.
+
+    Parameters
+    ----------
+    image : Tensor (C, H, W) or (1, C, H, W), or array (H, W) or (H, W, C)
+        Any value range and any number of channels; values are scaled to 0..1, three channels are taken as RGB.
+    n_segments : int
+        Wanted number; the result may differ.
+    compactness : float
+        Weight of position against colour.
+    sigma : float
+        Gaussian smoothing before, in pixels.
+
+    References
+    ----------
+    .. [1] Achanta et al., "SLIC superpixels compared to state-of-the-art superpixel methods", TPAMI 2012.
+    """
+    from skimage.segmentation import slic as skimage_slic
+
+    check_at_least("n_segments", n_segments, 1)
+    array = _scaled(image)
+    labels = skimage_slic(
+        array,
+        n_segments=n_segments,
+        compactness=check_positive("compactness", compactness),
+        sigma=sigma,
+        convert2lab=array.shape[-1] == 3,
+        channel_axis=-1,
+        start_label=0,
+    )
+    return relabelled(labels)
+
+
+def quickshift(
+    image: Image, *, kernel_size: float = 4.0, max_dist: float = 200.0, ratio: float = 0.2, seed: int = 42
+) -> IntArray:
+    """Superpixels by mode seeking in colour and position [1]_, with the settings of lime's image explainer.
+
+    Parameters
+    ----------
+    image : Tensor (C, H, W) or (1, C, H, W), or array (H, W) or (H, W, C)
+        As for `slic`.
+    kernel_size : float
+        Width of the Gaussian of the density estimate, pixels.
+    max_dist : float
+        Cut of the tree of modes; larger = fewer regions.
+    ratio : float
+        Weight of colour against position, 0..1.
+    seed : int
+        Breaks ties of the density.
+
+    References
+    ----------
+    .. [1] Vedaldi, Soatto, "Quick shift and kernel methods for mode seeking", ECCV 2008.
+    """
+    from skimage.segmentation import quickshift as skimage_quickshift
+
+    array = _scaled(image)
+    labels = skimage_quickshift(
+        array,
+        kernel_size=check_positive("kernel_size", kernel_size),
+        max_dist=check_positive("max_dist", max_dist),
+        ratio=ratio,
+        convert2lab=array.shape[-1] == 3,
+        rng=seed,
+        channel_axis=-1,
+    )
+    return relabelled(labels)
+
+
+def relabelled(labels: AnyArray) -> IntArray:
+    """The same regions with ids 0..n-1, in the order of the old ids."""
+    array = np.asarray(labels)
+    return np.unique(array, return_inverse=True)[1].reshape(array.shape).astype(np.int64)
+
+
+def channels_last(image: Image) -> AnyArray:
+    """The image as an array (H, W, C), in its own dtype."""
+    if isinstance(image, Tensor):
+        if image.dim() == 4 and image.shape[0] == 1:
+            image = image[0]
+        if image.dim() != 3:
+            raise InputError(f"an image tensor must be (C, H, W) or (1, C, H, W), got {tuple(image.shape)}")
+        return np.asarray(image.detach().cpu().movedim(0, -1).numpy())
+    array = np.asarray(image)
+    if array.ndim not in (2, 3):
+        raise InputError(f"an image array must be (H, W) or (H, W, C), got {array.shape}")
+    return array if array.ndim == 3 else array[:, :, None]
+
+
+def _spatial(image: Image) -> tuple[int, int]:
+    height, width, _ = channels_last(image).shape
+    return height, width
+
+
+def _scaled(image: Image) -> FloatArray:
+    array = channels_last(image).astype(np.float64)
+    if not np.isfinite(array).all():
+        raise InputError("the image holds NaN or infinite values: it cannot be segmented")
+    low, high = array.min(), array.max()
+    return (array - low) / (high - low) if high > low else np.zeros_like(array)
