@@ -40,9 +40,9 @@ def format_baselines(baselines: Baselines, inputs: tuple[Tensor, ...]) -> tuple[
     """One tensor per input, of its dtype and device, with dimension 0 equal to 1 or to the input's."""
     if callable(baselines) and not isinstance(baselines, Tensor):
         baselines = baselines(inputs if len(inputs) > 1 else inputs[0])
-    given = baselines if isinstance(baselines, tuple) else (0 if baselines is None else baselines,)
-    if baselines is None:
-        given = (0,) * len(inputs)
+    if baselines is None or isinstance(baselines, int | float):
+        baselines = (baselines or 0,) * len(inputs)
+    given = baselines if isinstance(baselines, tuple) else (baselines,)
     if len(given) != len(inputs):
         raise InputError(f"baselines must hold one entry per input ({len(inputs)}), got {len(given)}")
     return tuple(_baseline(b, x) for b, x in zip(given, inputs, strict=True))

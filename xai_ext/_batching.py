@@ -39,10 +39,10 @@ def measured_plan(forward: Callable[..., Tensor], images: tuple[Tensor, ...]) ->
     images : tuple of Tensor, each (1, ...)
         What is timed. A module in training mode gets one row per call, untimed: its rows depend on each other.
     """
-    model = owner(forward)
+    model, name = owner(forward)
     if isinstance(model, nn.Module) and model.training:
         return Plan(1)
-    key = (getattr(forward, "__name__", ""), torch.get_num_threads(), *((i.shape, i.dtype, i.device) for i in images))
+    key = (name, torch.get_num_threads(), *((i.shape, i.dtype, i.device) for i in images))
     try:
         known = _plans.setdefault(model, {})
     except TypeError:  # no weak reference to such a callable

@@ -3,8 +3,8 @@
 `tests/test_compat.py` pins their signatures, so that a changed host is noticed before a user does.
 """
 
-from captum._utils.models.model import Model
 from captum._utils.progress import progress
+from captum.attr._core.lime import get_exp_kernel_similarity_function
 from captum.log import log_usage
 
-__all__ = ["Model", "log_usage", "progress"]
+__all__ = ["get_exp_kernel_similarity_function", "log_usage", "progress"]

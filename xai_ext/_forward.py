@@ -14,7 +14,7 @@ from xai_ext._checks import InputError, InputTypeError
 from xai_ext._types import AnyArray
 
 Index = int | tuple[int, ...] | None
-Layout = Literal["channels_first", "channels_last"]
+Layout = Literal["channels_first", "channels_last", "as_is"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,17 +83,20 @@ def select(output: Any, target: Index) -> Tensor:
     return output[selection]
 
 
-def owner(forward: Any) -> Any:
-    """The object behind a forward function: what a measurement of it is remembered under."""
+def owner(forward: Any) -> tuple[Any, str]:
+    """The object behind a forward function, and its method's name: what a measurement is remembered under."""
+    name = ""
     while True:
         if isinstance(forward, BoundForward | NumpyForward):
             forward = forward.function
         elif isinstance(forward, functools.partial):
             forward = forward.func
+        elif hasattr(forward, "explained_model"):
+            forward = forward.explained_model
         elif inspect.ismethod(forward):
-            forward = forward.__self__
+            forward, name = forward.__self__, forward.__name__
         else:
-            return forward
+            return forward, name
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +107,9 @@ class NumpyForward:
     ----------
     function : callable
         Array (k, ...) -> array (k,) or (k, n_outputs).
-    layout : {"channels_first", "channels_last"}
-        Where `function` expects the channels of (k, C, *spatial) images.
+    layout : {"channels_first", "channels_last", "as_is"}
+        Where `function` expects the channels of (k, C, *spatial) tensors; "channels_first" and "as_is" pass any
+        tensor unchanged.
     """
 
     function: Callable[[AnyArray], Any]

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from xai_ext.game import MaskedModel
 
+_DELAY = 1.0  # seconds; what is quicker shows no bar
+
 
 @contextmanager
 def progress(masked_model: MaskedModel, description: str, total: int, *, enabled: bool) -> Iterator[None]:
@@ -14,7 +16,6 @@ def progress(masked_model: MaskedModel, description: str, total: int, *, enabled
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, desc=description, unit="eval") as bar, masked_model.reporting(bar.update):
+    with tqdm(total=total, desc=description, unit="eval", delay=_DELAY) as bar, masked_model.reporting(bar.update):
         yield
         bar.total = bar.n
-        bar.refresh()

@@ -80,7 +80,7 @@ class MaskedModel:
                 "MaskedModel per example, or batch_size=1 for a function that gives one answer per batch"
             )
         if full_value is not None:
-            self.n_evals, self.full_value = 1, self._as_scores(full_value, 1)
+            self.n_evals, self.full_value = 1, self._as_scores(full_value, 1)[0]
 
     @torch.no_grad()
     def __call__(self, masks: Tensor | AnyArray | tuple[Tensor, ...]) -> FloatArray:
@@ -113,19 +113,22 @@ class MaskedModel:
         keep : callable
             Slice of rows -> one mask (rows, *spatial) per input.
         """
-        scores: list[FloatArray] = []
+        scores = np.zeros((0, int(np.prod(self.output_shape))))
         start = 0
         while start < size:
             rows = slice(start, min(start + self.batch_size, size))
             try:
-                scores.append(self._score(keep(rows), rows.stop - start))
+                part = self._score(keep(rows), rows.stop - start)
             except torch.OutOfMemoryError:
                 if self.batch_size == 1:
                     raise
                 self._halve_batch()
                 continue
+            if start == 0:  # one array for all: small ones kept between batches would fragment the heap
+                scores = np.empty((size, part.shape[1]))
+            scores[rows] = part
             start = rows.stop
-        return np.concatenate(scores) if scores else np.zeros((0, int(np.prod(self.output_shape))))
+        return scores
 
     @cached_property
     def full_value(self) -> FloatArray:
@@ -277,6 +280,6 @@ class Game:
 
     def _keep(self, coalitions: Tensor) -> tuple[Tensor, ...]:
         return tuple(
-            coalitions.to(t.device).gather(1, t.flatten().expand(len(coalitions), -1)).view(-1, *t.shape)
+            coalitions.to(t.device).gather(1, t.flatten().expand(len(coalitions), -1)).view(len(coalitions), *t.shape)
             for t in self._labels
         )

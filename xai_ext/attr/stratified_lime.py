@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from captum.attr import Lime
-from torch.utils.data import DataLoader, TensorDataset
 
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._captum_compat import log_usage
-from xai_ext._checks import InputError, InputTypeError, check_at_least
+from xai_ext._checks import InputError, check_at_least
 from xai_ext._randomness import preserved_generators
-from xai_ext._types import BoolArray, FloatArray
 from xai_ext.attr._call import Arguments, Call, Example, captum_progress, reported
+from xai_ext.attr._lime_parts import Similarity, as_surrogate, captums_default_similarity
 from xai_ext.explanation import Explanation
 from xai_ext.game import Game
 from xai_ext.methods._kernels import Kernel, named_kernel
-from xai_ext.methods._surrogates import Fit, Rows, Surrogate
-from xai_ext.methods.lime import Ridge, lime
+from xai_ext.methods._surrogates import Surrogate
+from xai_ext.methods.lime import lime
 from xai_ext.samplers import Sampler, named_sampler
 
 _MANY_PLAYERS = 10_000
@@ -89,12 +88,12 @@ class StratifiedLime(Lime):  # type: ignore[misc]
         kernel: str | Kernel = "cosine",
         kernel_width: float = 0.25,
     ) -> None:
-        super().__init__(forward_func, interpretable_model, similarity_func, perturb_func)
+        super().__init__(forward_func, interpretable_model, similarity_func or captums_default_similarity, perturb_func)
         self._settings = _Settings(
             sampler=named_sampler(sampler),
             weighting="importance" if similarity_func is not None else weighting,
             kernel=named_kernel(kernel, kernel_width),
-            surrogate=_as_surrogate(interpretable_model),
+            surrogate=as_surrogate(interpretable_model),
             similarity_func=similarity_func,
             perturb_func=perturb_func,
         )
@@ -230,7 +229,7 @@ class StratifiedLime(Lime):  # type: ignore[misc]
         s = self._settings
         if seed is None:
             seed = int(torch.randint(2**63 - 1, (), dtype=torch.int64))
-        kernel = s.kernel if s.similarity_func is None else _Similarity(s.similarity_func, example)
+        kernel = s.kernel if s.similarity_func is None else Similarity(s.similarity_func, example)
         return lime(
             example.game,
             s.sampler,
@@ -241,57 +240,6 @@ class StratifiedLime(Lime):  # type: ignore[misc]
             tol=tol,
             rng=np.random.default_rng(seed),
         )
-
-
-def _as_surrogate(model: Any) -> Surrogate:
-    if model is None:
-        return Ridge()
-    if isinstance(model, Ridge):
-        return model
-    if hasattr(model, "fit") and hasattr(model, "representation"):
-        return _CaptumSurrogate(model)
-    raise InputTypeError(
-        f"interpretable_model must be a Captum Model (fit, representation) or a Ridge, got {type(model).__name__}"
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _CaptumSurrogate:
-    """A Captum ``Model``, fitted in place as Captum does."""
-
-    model: Any
-
-    def fit(self, rows: Rows) -> Fit:
-        x, w = (torch.from_numpy(a.astype(np.float32)) for a in (rows.coalitions, rows.weights))
-        columns = []
-        for scores in rows.scores.T:
-            data = TensorDataset(x, torch.from_numpy(scores.astype(np.float32)), w)
-            self.model.fit(DataLoader(data, batch_size=len(x)))
-            columns.append(self.model.representation().detach().cpu().double().numpy().reshape(-1))
-        coefficients = np.stack(columns, axis=1)
-        residuals = rows.scores - rows.coalitions @ coefficients
-        return Fit(coefficients, rows.weights @ residuals / rows.weights.sum())
-
-
-@dataclass(frozen=True, eq=False)
-class _Similarity:
-    """A similarity function of Captum, called row by row as Captum calls it."""
-
-    function: Callable[..., Any]
-    example: Example
-
-    def __call__(self, coalitions: BoolArray) -> FloatArray:
-        e = self.example
-        width = int(e.ids.max() - e.ids.min()) + 1
-        kwargs = {"baselines": e.baselines, "feature_mask": e.feature_mask, "num_interp_features": width}
-        values = []
-        for coalition in coalitions:
-            images = e.game.images(coalition[None])
-            interpretable = torch.zeros(1, width, dtype=torch.long, device=images[0].device)
-            interpretable[0, torch.from_numpy(e.ids - e.ids.min())] = torch.from_numpy(coalition).to(interpretable)
-            perturbed = images if isinstance(e.inputs, tuple) else images[0]
-            values.append(float(self.function(e.inputs, perturbed, interpretable, **kwargs)))
-        return np.array(values)
 
 
 def _check_game(call: Call, game: Game) -> None:

@@ -1,5 +1,6 @@
 """Linear surrogates of scores over coalitions, and how sure their coefficients are."""
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,11 +72,12 @@ class Ridge:
         root = np.sqrt(rows.weights)[:, None]
         total = rows.weights.sum()
         center = rows.weights @ rows.coalitions / total
-        mean = rows.weights @ rows.scores / total
+        gain = rows.scores - rows.scores[0]  # exactly 0 for a constant score
+        mean = rows.weights @ gain / total
         design = root * (rows.coalitions - center)
         influence = self._influence(design)
-        coefficients = influence @ (root * (rows.scores - mean))
-        return Fit(coefficients, mean - center @ coefficients, influence, design)
+        coefficients = influence @ (root * (gain - mean))
+        return Fit(coefficients, rows.scores[0] + mean - center @ coefficients, influence, design)
 
     def _influence(self, design: FloatArray) -> FloatArray:
         if self.alpha == 0:
@@ -142,7 +144,8 @@ def _within_strata(influence: FloatArray, adjusted: FloatArray, sizes: IntArray)
 
 
 def _jackknife(surrogate: Surrogate, rows: Rows, sampler: Sampler, rng: np.random.Generator) -> FloatArray:
-    """Delete-a-group jackknife: refit without each of 20 random groups; pairs stay together."""
+    """Delete-a-group jackknife: refit a copy without each of 20 random groups; pairs stay together."""
+    surrogate = copy.deepcopy(surrogate)
     fixed = np.arange(rows.n_fixed)
     width = 2 if sampler.group == "pair" else 1
     drawn = len(rows.coalitions) - rows.n_fixed

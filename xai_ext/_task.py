@@ -1,0 +1,151 @@
+"""What a method gets and returns when methods of several hosts are compared."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xai_ext._types import FloatArray, IntArray
+
+
+class Unsupported(Exception):
+    """A method cannot explain this model; the message says why."""
+
+
+class CountedModel(nn.Module):
+    """A module that counts the rows and seconds of its forwards and backwards.
+
+    Counting at the model, not by a method's own parameter, is what makes budgets of different hosts comparable.
+
+    Attributes
+    ----------
+    n_forward, n_backward : int
+        Rows.
+    seconds : float
+        Spent inside the module.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.train(module.training)
+        self.n_forward, self.n_backward, self.seconds = 0, 0, 0.0
+
+    @property
+    def cost(self) -> int:
+        """Rows in units of one forward; a backward row counts as two."""
+        return self.n_forward + 2 * self.n_backward
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores (k, n_outputs) of images (k, ...)."""
+        start = time.perf_counter()
+        output: Tensor = self.module(images)
+        self.seconds += time.perf_counter() - start
+        self.n_forward += len(images)
+        if output.requires_grad and images.requires_grad:
+            self._time_backward(images, output)
+        return output
+
+    def _time_backward(self, images: Tensor, output: Tensor) -> None:
+        started: list[float] = []
+
+        def begin(_: Tensor) -> None:
+            self.n_backward += len(images)
+            started.append(time.perf_counter())
+
+        def end(_: Tensor) -> None:
+            if started:
+                self.seconds += time.perf_counter() - started.pop()
+
+        output.register_hook(begin)
+        images.register_hook(end)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One image, one target, one budget.
+
+    Attributes
+    ----------
+    model : CountedModel
+    x, baseline : Tensor (1, C, H, W)
+        In the model's input space.
+    target : int or None
+        The explained output; None for a model with one score per row.
+    labels : int64 array (H, W)
+        The regions that all region methods share.
+    budget : int
+        Cost that must not be exceeded, see `CountedModel.cost`.
+    batch_size : int
+        Rows per forward call for hosts that must be told.
+    layer : str or None
+        The convolutional layer of layer methods.
+    seed : int
+        63 bits.
+    """
+
+    model: CountedModel
+    x: Tensor
+    baseline: Tensor
+    target: int | None
+    labels: IntArray
+    budget: int
+    batch_size: int
+    layer: str | None
+    seed: int
+
+    def layer_module(self) -> nn.Module:
+        """The module named by `layer`."""
+        if self.layer is None:
+            raise Unsupported("the model has no layer with a 2-D map; fix: --layer NAME")
+        return self.model.module.get_submodule(self.layer)
+
+    def array(self, tensor: Tensor) -> FloatArray:
+        """A tensor (1, C, H, W) as an array (H, W, C), what lime and SHAP take."""
+        return np.ascontiguousarray(tensor[0].movedim(0, -1).cpu().numpy())
+
+    def column(self, images: np.ndarray) -> FloatArray:
+        """Scores of the target, (k, 1), of arrays (k, H, W, C)."""
+        with torch.no_grad():
+            scores = self.model(torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, 1).to(self.x))
+        scores = scores[:, None] if self.target is None else scores[:, self.target, None]
+        return np.asarray(scores.double().cpu().numpy())
+
+
+@dataclass(frozen=True, eq=False)
+class MapResult:
+    """A method's map: (H, W) densities, channels summed, a region's value divided by its pixels."""
+
+    values: FloatArray
+    std_error: FloatArray | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of any host, by name.
+
+    Attributes
+    ----------
+    name, host, features : str
+        `features`: what gets a value: "segments", "windows", "pixels", "rectangles", "layer".
+    draws : bool
+        Does the result depend on the seed?
+    run : callable
+        Task -> MapResult; raises `Unsupported` where the host refuses the model.
+    """
+
+    name: str
+    host: str
+    features: str
+    draws: bool
+    run: Callable[[Task], MapResult]
+
+
+def density(labels: IntArray, values: FloatArray) -> FloatArray:
+    """Region values (n,) as a map (H, W): each pixel carries its region's value divided by the region's pixels."""
+    return np.asarray((values / np.bincount(labels.ravel()))[labels])

@@ -1,0 +1,132 @@
+"""Captum's own methods, for comparison, as shipped."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import captum.attr as ca
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xai_ext._randomness import preserved_generators
+from xai_ext._task import MapResult, Method, Task, Unsupported
+from xai_ext._types import FloatArray
+from xai_ext.attr.stratified_lime import StratifiedLime
+
+_WINDOW = 0.2  # share of each side
+_MOST_STEPS = 200
+
+
+def methods() -> list[Method]:
+    """Ours first, then Captum's."""
+    return [
+        Method("stratified_lime", "xai_ext", "segments", True, _stratified_lime),
+        Method("captum.Lime", "captum", "segments", True, lambda t: _sampled(ca.Lime, t)),
+        Method("captum.KernelShap", "captum", "segments", True, lambda t: _sampled(ca.KernelShap, t)),
+        Method("captum.Occlusion", "captum", "windows", False, _occlusion),
+        Method("captum.IntegratedGradients", "captum", "pixels", False, _integrated_gradients),
+        Method("captum.Saliency", "captum", "pixels", False, _saliency),
+        Method("captum.GuidedGradCam", "captum", "pixels", False, _guided_gradcam),
+        Method("captum.LayerGradCam", "captum", "layer", False, _layer_gradcam),
+    ]
+
+
+def _stratified_lime(task: Task) -> MapResult:
+    (explanation,) = StratifiedLime(task.model).explain(
+        task.x,
+        task.baseline,
+        task.target,
+        feature_mask=torch.from_numpy(task.labels),
+        n_samples=task.budget,
+        perturbations_per_eval=task.batch_size,
+        seed=task.seed,
+    )
+    d = explanation.diagnostics
+    notes = {"weighted R2": float(d["score"][0]), "effective sample size": float(d["ess"])}
+    errors = explanation.std_error / np.bincount(task.labels.ravel())
+    return MapResult(explanation.density_map(), errors[task.labels], notes)
+
+
+def _sampled(method: Any, task: Task) -> MapResult:
+    with preserved_generators(task.seed), _quiet():
+        attributions = method(task.model).attribute(
+            task.x,
+            baselines=task.baseline,
+            target=task.target,
+            feature_mask=torch.from_numpy(task.labels)[None, None],
+            n_samples=task.budget,
+            perturbations_per_eval=task.batch_size,
+        )
+    regions = attributions[0, 0].double().numpy()  # each pixel carries its region's whole value
+    return MapResult(regions / np.bincount(task.labels.ravel())[task.labels])
+
+
+def _occlusion(task: Task) -> MapResult:
+    height, width = task.x.shape[2:]
+    window = tuple(max(1, int(_WINDOW * side + 0.5)) for side in (height, width))
+    stride = next(s for s in range(1, max(height, width) + 1) if _positions((height, width), window, s) < task.budget)
+    channels = task.x.shape[1]
+    attributions = ca.Occlusion(task.model).attribute(
+        task.x,
+        (channels, *window),
+        strides=(channels, stride, stride),
+        baselines=task.baseline,
+        target=task.target,
+        perturbations_per_eval=task.batch_size,
+    )
+    return MapResult(_summed(attributions), notes={"window": window, "stride": stride})
+
+
+def _positions(sides: tuple[int, ...], window: tuple[int, ...], stride: int) -> int:
+    return int(np.prod([-(-(side - w) // stride) + 1 for side, w in zip(sides, window, strict=True)]))
+
+
+def _integrated_gradients(task: Task) -> MapResult:
+    steps = min(_MOST_STEPS, (task.budget - 2) // 3)
+    if steps < 1:
+        raise Unsupported("integrated gradients need a budget of at least 5")
+    attributions = ca.IntegratedGradients(task.model).attribute(
+        task.x,
+        task.baseline,
+        task.target,
+        n_steps=steps,
+        internal_batch_size=task.batch_size,
+    )
+    return MapResult(_summed(attributions), notes={"steps": steps})
+
+
+def _saliency(task: Task) -> MapResult:
+    with _quiet():
+        return MapResult(_summed(ca.Saliency(task.model).attribute(task.x, task.target)))
+
+
+def _guided_gradcam(task: Task) -> MapResult:
+    if not any(isinstance(m, nn.ReLU) for m in task.model.modules()):
+        raise Unsupported(
+            "the model has no nn.ReLU, the only activation that Captum's guided backpropagation changes: "
+            "its map would be a plain gradient under another name"
+        )
+    with _quiet():
+        method = ca.GuidedGradCam(task.model, task.layer_module())
+        return MapResult(_summed(method.attribute(task.x, task.target, interpolate_mode="bilinear")))
+
+
+def _layer_gradcam(task: Task) -> MapResult:
+    attributions = ca.LayerGradCam(task.model, task.layer_module()).attribute(
+        task.x.clone().requires_grad_(), task.target, relu_attributions=True
+    )
+    return MapResult(_summed(ca.LayerAttribution.interpolate(attributions, tuple(task.x.shape[2:]), "bilinear")))
+
+
+def _summed(attributions: Tensor) -> FloatArray:
+    return np.asarray(attributions[0].detach().double().sum(0).cpu().numpy())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Captum warns of the ordinary: that gradients are switched on, that hooks are set."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield

@@ -1,0 +1,5 @@
+"""Explainers for SHAP: subclasses of ``shap.Explainer``."""
+
+from xai_ext.explainers.stratified_lime import StratifiedLime
+
+__all__ = ["StratifiedLime"]

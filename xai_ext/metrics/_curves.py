@@ -1,0 +1,152 @@
+"""Deletion and insertion curves of one example: which masks, evaluated once each, and the areas below."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xai_ext._forward import Index
+from xai_ext._progress import progress
+from xai_ext._types import BoolArray, FloatArray, IntArray
+from xai_ext.game import MaskedModel
+from xai_ext.metrics._features import Features
+from xai_ext.metrics._metric import Status
+from xai_ext.metrics._protocol import Protocol
+from xai_ext.metrics._ranking import Order, curve_auc, schedule
+from xai_ext.metrics._scores import apply_score, needs_all_outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One example: its model, which returns all outputs where the score needs them and else the target."""
+
+    masked_model: MaskedModel
+    target: Index
+    features: Features
+
+
+class Path(NamedTuple):
+    """The masks along one curve; ``order`` is an index, ``insert`` starts from the baseline instead of x."""
+
+    order: int
+    counts: IntArray
+    insert: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One curve of one example."""
+
+    counts: IntArray
+    fractions: FloatArray
+    scores: FloatArray
+    f_input: float
+    f_baseline: float
+    n_groups: int
+    auc: float
+    status: Status
+
+
+NO_CURVE = Curve(
+    np.zeros(1, np.int64), np.full(1, np.nan), np.full(1, np.nan), np.nan, np.nan, 0, np.nan, Status.NON_FINITE
+)
+
+
+def example_curves(
+    subject: Subject,
+    maps: Mapping[str, FloatArray | None],
+    inserts: Sequence[bool],
+    protocol: Protocol,
+    *,
+    progress_name: str | None = None,
+) -> dict[str, list[Curve]]:
+    """For each map, one value per feature, its curves: one per entry of ``inserts``; a map that is None has none."""
+    finite = [name for name, values in maps.items() if values is not None]
+    orders = [_order(subject.features, values, protocol) for values in maps.values() if values is not None]
+    counts = [schedule(order, protocol.n_steps, protocol.step_size) for order in orders]
+    paths = [Path(i, counts[i], insert) for i in range(len(orders)) for insert in inserts]
+    if not paths:
+        return {name: [NO_CURVE] * len(inserts) for name in maps}
+    model, n_masks = subject.masked_model, 2 + sum(len(path.counts) - 2 for path in paths)
+    with progress(model, progress_name or "", n_masks, enabled=progress_name is not None):
+        outputs, rows = perturbation_curves(model, subject.features, orders, paths)
+    scores = apply_score(
+        outputs.reshape(-1, *model.output_shape),
+        subject.target if needs_all_outputs(protocol.score) else None,
+        protocol.score,
+    )
+    ends = float(scores[0]), float(scores[1])
+    curves = [_curve(p.counts, scores[r], ends, orders[p.order], protocol) for p, r in zip(paths, rows, strict=True)]
+    width = len(inserts)
+    found = {name: curves[i * width : (i + 1) * width] for i, name in enumerate(finite)}
+    return {name: found.get(name, [NO_CURVE] * width) for name in maps}
+
+
+def perturbation_curves(
+    masked_model: MaskedModel, features: Features, orders: Sequence[Order], paths: Sequence[Path]
+) -> tuple[FloatArray, list[list[int]]]:
+    """Scores along several curves of one example; a mask that occurs more than once is evaluated once.
+
+    Returns
+    -------
+    scores : array (m, n_outputs)
+        Of the m distinct masks; row 0 is f(x), row 1 is f(baseline).
+    rows : list of lists of int
+        For each path the rows of its points.
+    """
+    points, rows = _distinct(orders, paths)
+    devices = [x.device for x in masked_model.inputs]
+    ranks = [features.ranks(order, devices) for order in orders]
+
+    def keep(part: slice) -> tuple[Tensor, ...]:
+        return tuple(torch.stack([_kept(ranks[p.order][j], p) for p in points[part]]) for j in range(len(devices)))
+
+    ends = np.stack([masked_model.full_value, masked_model.base_value])
+    return np.concatenate([ends, masked_model.evaluate(len(points), keep)]), rows
+
+
+class _Point(NamedTuple):
+    order: int
+    n_moved: int
+    insert: bool
+
+
+def _distinct(orders: Sequence[Order], paths: Sequence[Path]) -> tuple[list[_Point], list[list[int]]]:
+    """The points whose masks are new, and the row of each path's points; rows 0 and 1 keep everything and nothing."""
+    n = len(orders[0].rank)
+    index = {_key(np.ones(n, np.bool_)): 0, _key(np.zeros(n, np.bool_)): 1}
+    points, rows = [], []
+    for order, counts, insert in paths:
+        keys = [_key(orders[order].kept(count, insert=insert)) for count in counts]
+        for key, count in zip(keys, counts, strict=True):
+            if key not in index:
+                index[key] = len(index)
+                points.append(_Point(order, int(count), insert))
+        rows.append([index[key] for key in keys])
+    return points, rows
+
+
+def _key(kept: BoolArray) -> bytes:
+    return blake2b(np.packbits(kept).tobytes(), digest_size=16).digest()
+
+
+def _kept(rank: Tensor, point: _Point) -> Tensor:
+    return rank < point.n_moved if point.insert else rank >= point.n_moved
+
+
+def _order(features: Features, values: FloatArray, protocol: Protocol) -> Order:
+    return features.order(values, protocol.ties, per_position=protocol.axis == "pixels")
+
+
+def _curve(counts: IntArray, scores: FloatArray, ends: tuple[float, float], order: Order, protocol: Protocol) -> Curve:
+    fractions = counts / order.bounds[-1]
+    f_input, f_baseline = ends
+    auc = curve_auc(scores, fractions, f_input=f_input, f_baseline=f_baseline, normalize=protocol.normalize)
+    status = Status.CONSTANT if order.n_groups == 1 else Status.OK
+    if np.isnan(auc):
+        status = Status.FLAT_SCORE
+    return Curve(counts, fractions, scores, f_input, f_baseline, order.n_groups, auc, status)

@@ -1,0 +1,151 @@
+"""Rankings in which ties stay ties: orders of removal, counts along them, and areas under what they give."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xai_ext._checks import InputError, check_choice
+from xai_ext._types import BoolArray, FloatArray, IntArray
+
+TIES = ("group", "stable", "reverse")
+NORMALIZATIONS = ("none", "original", "range", "range_clipped")
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """In which order positions leave an input, highest value first.
+
+    Attributes
+    ----------
+    rank : int32 array (n,)
+        How many positions leave before item i; once `count` have left, those with ``rank >= count`` remain.
+    bounds : int64 array
+        The counts that split no item and cut no tie, from 0 to the number of positions, ascending.
+    n_groups : int
+        Number of distinct values.
+    """
+
+    rank: np.ndarray[tuple[int], np.dtype[np.int32]]
+    bounds: IntArray
+    n_groups: int
+
+    def kept(self, count: int, *, insert: bool) -> BoolArray:
+        """(n,): what is there once `count` positions were deleted from x, or inserted into the baseline."""
+        return np.asarray((self.rank < count) if insert else (self.rank >= count))
+
+
+def removal_order(values: FloatArray, ties: str = "group", sizes: IntArray | None = None) -> Order:
+    """The order of removal of items with these values.
+
+    Parameters
+    ----------
+    values : array (n,)
+        Finite; larger leaves earlier. Only exactly equal values are tied.
+    ties : {"group", "stable", "reverse"}
+        Tied items leave together; the lower index first; the higher index first.
+    sizes : int array (n,), optional
+        Number of positions of each item; None: 1.
+    """
+    order = _descending(values, check_choice("ties", ties, TIES))
+    steps = np.ones(len(values), np.int64) if sizes is None else sizes[order]
+    ends, ranked = np.cumsum(steps), values[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of its tie group
+    starts, bounds = ends - steps, np.append(0, ends)
+    if ties == "group":
+        bounds = np.append(0, ends[last])
+        starts = np.repeat(bounds[:-1], np.diff(np.flatnonzero(last), prepend=-1))
+    rank = np.empty(len(values), np.int32)
+    rank[order] = starts
+    return Order(rank, bounds, int(last.sum()))
+
+
+def schedule(order: Order, n_steps: int = 28, step_size: int | None = None) -> IntArray:
+    """The counts at which a curve is evaluated: ascending, both ends among them, no tie cut.
+
+    Parameters
+    ----------
+    order : Order
+    n_steps : int
+        Counts are even, j N / n_steps rounded half up; all bounds when there are no more than `n_steps` groups.
+    step_size : int, optional
+        Counts 0, s, 2s, ..., N instead; the last step may be shorter.
+
+    Notes
+    -----
+    Counts move to the nearest bound of the order (the lower one of two), and duplicates are dropped.
+    """
+    n, bounds = int(order.bounds[-1]), order.bounds
+    if step_size is not None:
+        return np.unique(_nearest(bounds, np.append(np.arange(0, n, step_size), n)))
+    if len(bounds) - 1 <= n_steps:
+        return bounds
+    return np.unique(_nearest(bounds, rounded_half_up(np.arange(n_steps + 1) * n, n_steps)))
+
+
+def rounded_half_up(numerator: IntArray, denominator: int) -> IntArray:
+    """floor(numerator / denominator + 1/2), exactly."""
+    return np.asarray((2 * numerator + denominator) // (2 * denominator))
+
+
+def inclusion_probability(values: FloatArray, k: int) -> FloatArray:
+    """(n,): how likely each item is among the k highest when ties are broken at random."""
+    if not 0 <= k <= len(values):
+        raise InputError(f"k must be between 0 and the {len(values)} positions, got {k}")
+    order = removal_order(values)
+    group = np.searchsorted(order.bounds, order.rank, side="right") - 1
+    return np.asarray(np.clip((k - order.rank) / np.diff(order.bounds)[group], 0.0, 1.0))
+
+
+def curve_auc(
+    curve: FloatArray,
+    fractions: FloatArray | None = None,
+    *,
+    f_input: float | None = None,
+    f_baseline: float | None = None,
+    normalize: str = "none",
+) -> float:
+    """Trapezoidal area under one curve, over the true fractions.
+
+    Parameters
+    ----------
+    curve : array (P,)
+        Scores.
+    fractions : array (P,), optional
+        Where they were taken, 0..1; None: evenly.
+    f_input, f_baseline : float, optional
+        f(x) and f(baseline), for `normalize`.
+    normalize : {"none", "original", "range", "range_clipped"}
+        y; y / f(x); (y - f(baseline)) / (f(x) - f(baseline)); the same after y was clipped to between the two.
+
+    Returns
+    -------
+    float
+        NaN where the denominator is 0.
+    """
+    at = np.linspace(0.0, 1.0, len(curve)) if fractions is None else fractions
+    return float(np.trapezoid(_normalized(np.asarray(curve), f_input, f_baseline, normalize), at))
+
+
+def _normalized(curve: FloatArray, f_input: float | None, f_baseline: float | None, how: str) -> FloatArray:
+    if check_choice("normalize", how, NORMALIZATIONS) == "none":
+        return curve
+    if f_input is None or (f_baseline is None and how != "original"):
+        raise InputError(f'normalize="{how}" needs f_input{"" if how == "original" else " and f_baseline"}')
+    low = 0.0 if f_baseline is None or how == "original" else f_baseline
+    if f_input == low:
+        return np.full_like(curve, np.nan)
+    if how == "range_clipped":
+        curve = np.clip(curve, min(f_input, low), max(f_input, low))
+    return np.asarray((curve - low) / (f_input - low))
+
+
+def _descending(values: FloatArray, ties: str) -> IntArray:
+    if ties == "group":  # the order inside a group is never seen, so the fastest sort will do
+        return np.argsort(values)[::-1]
+    return np.argsort(-values, kind="stable") if ties == "stable" else np.argsort(values, kind="stable")[::-1]
+
+
+def _nearest(bounds: IntArray, wanted: IntArray) -> IntArray:
+    above = np.searchsorted(bounds, wanted)
+    below = np.maximum(above - 1, 0)
+    return np.where(wanted - bounds[below] <= bounds[above] - wanted, bounds[below], bounds[above])
