@@ -4,8 +4,24 @@
 `xai_ext.metrics` parallels ``captum.metrics``.
 """
 
-from xai_ext.explanation import Explanation
-from xai_ext.game import Game, MaskedModel
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xai_ext.explanation import Explanation
+    from xai_ext.game import Game, MaskedModel
 
 __all__ = ["Explanation", "Game", "MaskedModel", "__version__"]
 __version__ = "0.1.0.dev0"
+
+_HOMES = {"Explanation": "explanation", "Game": "game", "MaskedModel": "game"}
+
+
+def __getattr__(name: str) -> Any:  # torch is imported with the first name that needs it, not by ``xai-ext --help``
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -29,11 +29,17 @@ class CountedModel(nn.Module):
         Spent inside the module.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, on_rows: Callable[[int], None] | None = None) -> None:
         super().__init__()
         self.module = module
-        self.train(module.training)
+        self.training = module.training
         self.n_forward, self.n_backward, self.seconds = 0, 0, 0.0
+        self._on_rows = on_rows
+
+    @property
+    def explained_model(self) -> nn.Module:
+        """What measurements of this model are remembered under."""
+        return self.module
 
     @property
     def cost(self) -> int:
@@ -46,6 +52,8 @@ class CountedModel(nn.Module):
         output: Tensor = self.module(images)
         self.seconds += time.perf_counter() - start
         self.n_forward += len(images)
+        if self._on_rows is not None:
+            self._on_rows(len(images))
         if output.requires_grad and images.requires_grad:
             self._time_backward(images, output)
         return output
@@ -61,8 +69,8 @@ class CountedModel(nn.Module):
             if started:
                 self.seconds += time.perf_counter() - started.pop()
 
-        output.register_hook(begin)
-        images.register_hook(end)
+        output.register_hook(begin)  # type: ignore[no-untyped-call]
+        images.register_hook(end)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +145,8 @@ class Method:
         Does the result depend on the seed?
     run : callable
         Task -> MapResult; raises `Unsupported` where the host refuses the model.
+    fixed_cost : int, optional
+        Forward rows, where they do not follow the budget.
     """
 
     name: str
@@ -144,6 +154,7 @@ class Method:
     features: str
     draws: bool
     run: Callable[[Task], MapResult]
+    fixed_cost: int | None = None
 
 
 def density(labels: IntArray, values: FloatArray) -> FloatArray:

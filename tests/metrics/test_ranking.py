@@ -53,8 +53,9 @@ class TestSchedule:
     def test_a_step_size_ends_with_a_short_step(self):
         np.testing.assert_array_equal(schedule(removal_order(np.arange(10.0)), step_size=4), [0, 4, 8, 10])
 
-    def test_few_groups_are_all_visited(self):
-        np.testing.assert_array_equal(schedule(removal_order(TIED), 3), [0, 2, 5, 6])
+    def test_few_groups_are_all_visited_however_small(self):
+        order = removal_order(np.repeat([5.0, 4.0, 3.0, 2.0], [1, 1, 1, 97]))
+        np.testing.assert_array_equal(schedule(order, 4), [0, 1, 2, 3, 100])
 
     def test_counts_move_to_the_nearest_bound_and_down_in_the_middle(self):
         order = removal_order(np.repeat([5.0, 4.0, 3.0, 2.0, 1.0], [1, 3, 2, 2, 4]))  # bounds 0, 1, 4, 6, 8, 12

@@ -7,7 +7,7 @@ from scipy.special import log_softmax, softmax
 
 from xai_ext.metrics._scores import apply_score
 
-OUTPUTS = np.array([[1.0, 3.0, -2.0], [700.0, -900.0, 0.5]])  # exp(700) alone is still finite, exp(1600) is not
+OUTPUTS = np.array([[1.0, 3.0, -2.0], [800.0, -900.0, 0.5]])  # exp(800) overflows
 
 
 @pytest.mark.parametrize("score", [None, "logit"])
@@ -23,8 +23,8 @@ def test_probabilities_are_softmaxes(target):
 
 
 def test_the_margin_is_the_lead_over_the_best_other():
-    np.testing.assert_array_equal(apply_score(OUTPUTS, 1, "margin"), [2.0, -1600.0])
-    np.testing.assert_array_equal(apply_score(OUTPUTS, -1, "margin"), [-5.0, -699.5])
+    np.testing.assert_array_equal(apply_score(OUTPUTS, 1, "margin"), [2.0, -1700.0])
+    np.testing.assert_array_equal(apply_score(OUTPUTS, -1, "margin"), [-5.0, -799.5])
 
 
 def test_a_function_gets_all_outputs_and_the_target():
@@ -37,7 +37,7 @@ def test_a_function_gets_all_outputs_and_the_target():
 
 @pytest.mark.parametrize("outputs", [OUTPUTS[:, 0], OUTPUTS[:, :1]])
 def test_a_single_output_needs_no_target(outputs):
-    np.testing.assert_array_equal(apply_score(outputs, None), [1.0, 700.0])
+    np.testing.assert_array_equal(apply_score(outputs, None), [1.0, 800.0])
 
 
 def test_several_outputs_need_a_target():

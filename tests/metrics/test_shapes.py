@@ -22,6 +22,7 @@ class TestResizeMap:
         small = resize_map(mask, (3, 3))
         assert small.dtype == torch.bool
         assert small[0].tolist() == [[False] * 3, [True, False, False], [False] * 3]
+        assert torch.equal(resize_map(small, (9, 9)), mask)
 
     def test_aligned_corners_keep_their_values(self):
         maps = torch.tensor([[[0.0, 1.0], [2.0, 3.0]]])

@@ -27,9 +27,9 @@ def methods() -> list[Method]:
         Method("captum.KernelShap", "captum", "segments", True, lambda t: _sampled(ca.KernelShap, t)),
         Method("captum.Occlusion", "captum", "windows", False, _occlusion),
         Method("captum.IntegratedGradients", "captum", "pixels", False, _integrated_gradients),
-        Method("captum.Saliency", "captum", "pixels", False, _saliency),
-        Method("captum.GuidedGradCam", "captum", "pixels", False, _guided_gradcam),
-        Method("captum.LayerGradCam", "captum", "layer", False, _layer_gradcam),
+        Method("captum.Saliency", "captum", "pixels", False, _saliency, fixed_cost=1),
+        Method("captum.GuidedGradCam", "captum", "pixels", False, _guided_gradcam, fixed_cost=1),
+        Method("captum.LayerGradCam", "captum", "layer", False, _layer_gradcam, fixed_cost=1),
     ]
 
 
@@ -40,7 +40,7 @@ def _stratified_lime(task: Task) -> MapResult:
         task.target,
         feature_mask=torch.from_numpy(task.labels),
         n_samples=task.budget,
-        perturbations_per_eval=task.batch_size,
+        perturbations_per_eval=None,
         seed=task.seed,
     )
     d = explanation.diagnostics

@@ -59,11 +59,12 @@ class Reading:
 class Grid:
     """The positions of one input: what is ranked, kept and removed as one, all channels together.
 
-    `channel_axis` is where channels stand in an array that has some.
+    `channel_axis` is where channels stand in an array that has some, `n_channels` how many the input has, if known.
     """
 
     shape: tuple[int, ...]
-    channel_axis: int | None
+    channel_axis: int | None = None
+    n_channels: int | None = None
 
     @property
     def mask_shape(self) -> tuple[int, ...]:
@@ -75,7 +76,7 @@ class Grid:
 def grid_of(shape: tuple[int, ...], reading: Reading) -> Grid:
     """The grid of an example of this shape, channels included."""
     axis = reading.channel_axis(len(shape))
-    return Grid(shape if axis is None else shape[:axis] + shape[axis + 1 :], axis)
+    return Grid(shape) if axis is None else Grid(shape[:axis] + shape[axis + 1 :], axis, shape[axis])
 
 
 class View(NamedTuple):
@@ -114,20 +115,15 @@ def read(view: View, grid: Grid | None, reading: Reading) -> FloatArray | None:
 
     Without a grid the map's own dimensions decide: three and more, the batch not among them, include channels.
     """
-    values = view.values
-    if grid is None:
-        axis = reading.channel_axis(values.ndim) if values.ndim >= 3 else None
-    else:
-        axis = grid.channel_axis if values.ndim == len(grid.shape) + 1 else None
+    values, axis = view.values, _channel_axis(view.values.ndim, grid, reading)
     if axis is not None and view.channels_last:
         values = np.moveaxis(values, -1, axis)
     values = np.ascontiguousarray(values, dtype=np.float64)  # one memory layout: sums do not depend on the form
-    finite = bool(np.isfinite(values).all())
-    if axis is not None:
-        values = REDUCTIONS[reading.channel_reduce](values, axis) if finite else values.take(0, axis)
     if grid is not None:
         values = _on_grid(values, view, grid)
-    return values if finite else None
+    if not np.isfinite(values).all():
+        return None
+    return values if axis is None else REDUCTIONS[reading.channel_reduce](values, axis)
 
 
 def named(attributions: Attributions) -> dict[str, Attributions]:
@@ -174,7 +170,7 @@ def _array(attributions: Any) -> AnyArray:
             "attributions must be a tensor, an array, a shap.Explanation, an xai_ext Explanation, a tuple with one "
             f"of these per input, or a dict of them, got {type(attributions).__name__}"
         )
-    if attributions.ndim == 0 or not (np.issubdtype(attributions.dtype, np.number) or attributions.dtype == np.bool_):
+    if attributions.ndim == 0 or attributions.dtype.kind not in "biuf":
         raise InputError(
             f"attributions must be numbers with a batch dimension, got {attributions.dtype} {attributions.shape}"
         )
@@ -188,17 +184,30 @@ def _same_length(batches: list[list[View]]) -> list[list[View]]:
     return batches
 
 
+def _channel_axis(n_dims: int, grid: Grid | None, reading: Reading) -> int | None:
+    if grid is None:
+        return reading.channel_axis(n_dims) if n_dims >= 3 else None
+    return grid.channel_axis if n_dims == len(grid.shape) + 1 else None
+
+
 def _on_grid(values: FloatArray, view: View, grid: Grid) -> FloatArray:
-    if values.shape == grid.shape:
+    """``values`` if their shape fits; the labels of an explanation may be broadcast, such as one per column."""
+    shape, axis = values.shape, grid.channel_axis
+    if axis is not None and values.ndim == len(grid.shape) + 1 and shape[axis] in (1, grid.n_channels or shape[axis]):
+        shape = shape[:axis] + shape[axis + 1 :]
+    if shape == grid.shape:
         return values
-    if view.is_density and _broadcasts(values.shape, grid.shape):  # labels such as one per column
+    if view.is_density and _broadcasts(values.shape, grid.shape):
         return np.broadcast_to(values, grid.shape)
+    raise InputError(_misfit(view, grid))
+
+
+def _misfit(view: View, grid: Grid) -> str:
+    channels = f" of an input with {grid.n_channels} channel(s)" if grid.n_channels else ""
+    resize = f"; fix: xai_ext.metrics.resize_map(attributions, {grid.shape})" if len(grid.shape) == 2 else ""
     likely = not view.channels_last and view.values.ndim >= 2 and view.values.shape[-1] in (1, 3, 4)
-    hint = '; an array whose last axis holds channels needs layout="channels_last"' if likely else ""
-    raise InputError(
-        f"a map of shape {view.values.shape} does not fit the positions {grid.shape}; "
-        f"fix: xai_ext.metrics.resize_map(attributions, {grid.shape}){hint}"
-    )
+    layout = '; an array whose last axis holds channels needs layout="channels_last"' if likely else ""
+    return f"a map of shape {view.values.shape} does not fit the positions {grid.shape}{channels}{resize}{layout}"
 
 
 def _broadcasts(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:

@@ -17,12 +17,12 @@ from xai_ext.metrics._features import Features
 from xai_ext.metrics._metric import Status
 from xai_ext.metrics._protocol import Protocol
 from xai_ext.metrics._ranking import Order, curve_auc, schedule
-from xai_ext.metrics._scores import apply_score, needs_all_outputs
+from xai_ext.metrics._scores import apply_score
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One example: its model, which returns all outputs where the score needs them and else the target."""
+    """One example; ``target`` is what the score has yet to select, None where the model returns one output."""
 
     masked_model: MaskedModel
     target: Index
@@ -74,11 +74,7 @@ def example_curves(
     model, n_masks = subject.masked_model, 2 + sum(len(path.counts) - 2 for path in paths)
     with progress(model, progress_name or "", n_masks, enabled=progress_name is not None):
         outputs, rows = perturbation_curves(model, subject.features, orders, paths)
-    scores = apply_score(
-        outputs.reshape(-1, *model.output_shape),
-        subject.target if needs_all_outputs(protocol.score) else None,
-        protocol.score,
-    )
+    scores = apply_score(outputs.reshape(-1, *model.output_shape), subject.target, protocol.score)
     ends = float(scores[0]), float(scores[1])
     curves = [_curve(p.counts, scores[r], ends, orders[p.order], protocol) for p, r in zip(paths, rows, strict=True)]
     width = len(inserts)

@@ -20,7 +20,7 @@ from xai_ext._arguments import (
     format_labels,
     format_targets,
 )
-from xai_ext._checks import InputError, check_choice
+from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext._forward import BoundForward
 from xai_ext._types import FloatArray, IntArray
 from xai_ext.game import MaskedModel
@@ -43,6 +43,10 @@ class Problem:
     target: Target
     max_examples_per_batch: int | None
 
+    def __post_init__(self) -> None:
+        if self.max_examples_per_batch is not None:
+            check_at_least("max_examples_per_batch", self.max_examples_per_batch, 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Maps:
@@ -53,6 +57,9 @@ class Maps:
     map_kind: str
     layout: str
     output: int | str | None
+
+    def __post_init__(self) -> None:
+        check_choice("map_kind", self.map_kind, ("density", "region"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,21 +139,20 @@ def _subjects(problem: Problem, inputs: tuple[Tensor, ...], maps: Maps, protocol
     baselines = format_baselines(problem.baselines, inputs)
     labels = format_labels(maps.feature_mask, inputs)
     for i, target in enumerate(targets):
-        selected = None if needs_all_outputs(protocol.score) else target
         args = example_args(problem.additional_forward_args, n, i)
+        early, late = (None, target) if needs_all_outputs(protocol.score) else (target, None)
         model = MaskedModel(
-            BoundForward(problem.forward_func, selected, args),
+            BoundForward(problem.forward_func, early, args),
             example(inputs, i),
             example(baselines, i),
             batch_size=problem.max_examples_per_batch,
         )
-        yield Subject(model, target, features_of(None if labels is None else example(labels, i), grids))
+        yield Subject(model, late, features_of(None if labels is None else example(labels, i), grids))
 
 
 def _values(given: tuple[View, ...], features: Features, maps: Maps, protocol: Protocol) -> FloatArray | None:
     """The map of one example as one value per feature; None when it is not finite."""
-    is_density = check_choice("map_kind", maps.map_kind, ("density", "region")) == "density"
-    is_density = is_density or all(view.is_density for view in given)
+    is_density = maps.map_kind == "density" or all(view.is_density for view in given)
     reading = protocol.reading(maps.layout, maps.output)
     flat = []
     for view, grid in zip(given, features.grids, strict=True):

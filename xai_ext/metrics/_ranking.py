@@ -91,9 +91,9 @@ def inclusion_probability(values: FloatArray, k: int) -> FloatArray:
     """(n,): how likely each item is among the k highest when ties are broken at random."""
     if not 0 <= k <= len(values):
         raise InputError(f"k must be between 0 and the {len(values)} positions, got {k}")
-    order = removal_order(values)
-    group = np.searchsorted(order.bounds, order.rank, side="right") - 1
-    return np.asarray(np.clip((k - order.rank) / np.diff(order.bounds)[group], 0.0, 1.0))
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    higher = len(values) - np.cumsum(sizes)
+    return np.asarray(np.clip((k - higher) / sizes, 0.0, 1.0)[group])
 
 
 def curve_auc(

@@ -91,6 +91,6 @@ def _channels_first(array: AnyArray) -> Tensor:
 
 def _numbers(name: str, array: Any) -> AnyArray:
     values = np.asarray(array)
-    if not np.issubdtype(values.dtype, np.number):
+    if values.dtype.kind not in "biuf":
         raise InputTypeError(f"the explanation's {name} must be one array of numbers, got dtype {values.dtype}")
     return values

@@ -1,0 +1,80 @@
+"""The command ``xai-ext``; nothing heavy is imported before the arguments are read."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Black-box explanations for Captum and SHAP, with error bars and honest metrics."""
+
+
+@app.command()
+def compare(
+    image: Annotated[str, typer.Argument(help="A photo; without it, a built-in photo of a cup of coffee.")] = "coffee",
+    model: Annotated[
+        str, typer.Option(help="efficientnet_lite0, torchvision:NAME, timm:NAME, hf:NAME or module:callable.")
+    ] = "efficientnet_lite0",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Comma list of names, globs (captum.*) and groups (ours, captum, shap, lime, reference); -NAME drops."
+        ),
+    ] = "default",
+    target: Annotated[str, typer.Option(help="top1, a class index or a class name.")] = "top1",
+    budget: Annotated[int, typer.Option(help="Model evaluations per method.")] = 500,
+    baseline: Annotated[
+        str,
+        typer.Option(help="zero, black, white, mean, segment_mean, blur, blur:SIGMA, inpaint, a number or image:PATH."),
+    ] = "zero",
+    segments: Annotated[str, typer.Option(help="Shared regions: slic:N, grid:RxC or quickshift.")] = "slic:50",
+    mask: Annotated[str | None, typer.Option(help="Image of the photo's size, above 0 on the object.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of Grad-CAM; without it, the last map.")] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for figure.png, results.json and maps.npz.")] = Path(
+        "xai-ext-compare"
+    ),
+    progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
+) -> None:
+    """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps."""
+    from xai_ext.study import compare as run
+    from xai_ext.study import output
+
+    output.check_folder(out)
+    result = run(
+        image, progress=progress, model=model, methods=methods, target=target, budget=budget, baseline=baseline,
+        segments=segments, mask=mask, layer=layer, seed=seed,
+    )  # fmt: skip
+    typer.echo(output.table(result))
+    typer.echo("\nwrote " + ", ".join(str(path) for path in output.save(result, out)))
+
+
+@app.command()
+def methods() -> None:
+    """List the methods that can be compared."""
+    from xai_ext.study.methods import all_methods
+
+    for method in all_methods():
+        typer.echo(f"{method.name:28} {method.host:10} values of {method.features}{', draws' if method.draws else ''}")
+
+
+def main() -> None:
+    """Run the command; what the user can mend is one line and exit code 2."""
+    try:
+        app()
+    except Exception as error:
+        from xai_ext._checks import InputError, InputTypeError
+
+        if not isinstance(error, InputError | InputTypeError):
+            raise
+        typer.echo(f"xai-ext: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What the command line and `compare` are given, read with one clear line for each thing that can be wrong."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from xai_ext import baselines, segmentation
+from xai_ext._checks import InputError
+from xai_ext._types import BoolArray, IntArray
+from xai_ext.models import Classifier, Preprocess
+
+MAX_PIXELS = 50_000_000
+BUILT_IN = "coffee"
+_BASELINES = "zero, black, white, mean, segment_mean, blur, blur:SIGMA, inpaint, a number or image:PATH"
+
+
+def read_image(source: str) -> Image.Image:
+    """A photo by path, rotated as its EXIF says, in RGB; "coffee" is scikit-image's.
+
+    The size is read before anything is decoded.
+    """
+    if source == BUILT_IN:
+        import skimage.data
+
+        return Image.fromarray(skimage.data.coffee())
+    image = _opened(source)
+    try:
+        rotated = ImageOps.exif_transpose(image) or image
+        return _on_white(rotated)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{source} cannot be read: {error}") from error
+
+
+def read_mask(source: str | None, image: str, size: tuple[int, int]) -> BoolArray | None:
+    """The truth (H, W) of a photo of `size` (W, H): any value above 0; the built-in photo has its own."""
+    if source is None:
+        return _coffee_outline(size) if image == BUILT_IN else None
+    mask = _opened(source)
+    if mask.size != size:
+        raise InputError(
+            f"the mask {source} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
+        )
+    array = np.asarray(mask.convert("L")) > 0
+    if not array.any():
+        raise InputError(f"the mask {source} is empty")
+    return array
+
+
+def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int | None:
+    """Which output is explained: "top1", an index or a class name."""
+    if scores.dim() == 1:
+        return None
+    n = scores.shape[1]
+    if target == "top1":
+        return int(scores[0].argmax())
+    if target.removeprefix("-").isdigit():
+        if not 0 <= int(target) < n:
+            raise InputError(f"the target must lie between 0 and {n - 1}, got {target}")
+        return int(target)
+    names = [name.lower() for name in classifier.class_names or []]
+    if target.lower() not in names:
+        raise InputError(f'the target must be "top1", an index below {n} or a class name, got {target!r}')
+    return names.index(target.lower())
+
+
+def make_labels(how: str, pixels: np.ndarray) -> IntArray:
+    """The shared regions: "slic:50", "grid:7x7" or "quickshift"."""
+    name, _, argument = how.partition(":")
+    if name == "slic" and argument.isdigit() and int(argument) > 0:
+        return segmentation.slic(pixels, n_segments=int(argument))
+    rows, _, columns = argument.partition("x")
+    if name == "grid" and rows.isdigit() and columns.isdigit():
+        return segmentation.grid(pixels, rows=int(rows), columns=int(columns))
+    if how == "quickshift":
+        return segmentation.quickshift(pixels)
+    raise InputError(f"segments must be slic:N, grid:RxC or quickshift, got {how!r}")
+
+
+def make_baseline(how: str, x: Tensor, labels: IntArray, classifier: Classifier) -> Tensor:
+    """What takes the place of what is absent, (1, C, H, W) in the model's input space."""
+    name, _, argument = how.partition(":")
+    try:
+        if name in ("black", "white"):
+            return _pixel_value(255 if name == "white" else 0, x, classifier)
+        if name == "image" and argument:
+            return torch.as_tensor(classifier.preprocess(read_image(argument))).expand_as(x)
+        if name == "blur":
+            return baselines.blur(x, sigma=float(argument) if argument else 10.0)
+        plain: dict[str, Callable[[Tensor], Tensor]] = {
+            "zero": baselines.constant,
+            "mean": baselines.mean,
+            "segment_mean": partial(baselines.segment_mean, labels=labels),
+            "inpaint": baselines.inpaint,
+        }
+        return plain[how](x) if how in plain else baselines.constant(x, value=float(how))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the baseline must be {_BASELINES}, got {how!r}") from error
+
+
+def crop_pixels(image: Image.Image, x: Tensor, classifier: Classifier) -> np.ndarray:
+    """What the model sees, (H, W, 3) uint8, for pictures and segmentation."""
+    if isinstance(classifier.preprocess, Preprocess):
+        return classifier.preprocess.crop(image)
+    low, high = x.amin(), x.amax()
+    scaled = ((x[0] - low) / (high - low).clamp(min=1e-12) * 255).round().byte()
+    return scaled.expand(3, *x.shape[2:]).movedim(0, -1).cpu().numpy()
+
+
+def crop_mask(mask: BoolArray | None, classifier: Classifier) -> BoolArray | None:
+    """The same part of the truth."""
+    if mask is None:
+        return None
+    if not isinstance(classifier.preprocess, Preprocess):
+        raise InputError(
+            "a mask needs a classifier whose preprocess is an xai_ext.models.Preprocess, which can crop it"
+        )
+    cropped = classifier.preprocess.crop_mask(mask)
+    if not cropped.any():
+        raise InputError("nothing of the mask is left in the part of the photo that the model sees")
+    return cropped
+
+
+def _opened(source: str) -> Image.Image:
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"there is no file {source}")
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit, without Pillow's warning
+    try:
+        image = Image.open(path)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{source} is not an image that can be read") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(
+            f"{source} has {image.width * image.height / 1e6:.0f} megapixels, more than the {MAX_PIXELS / 1e6:.0f} "
+            "that are read; fix: resize it"
+        )
+    return image
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode in ("I;16", "I", "F"):
+        array = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode != "F" else max(float(array.max()), 1e-12)
+        image = Image.fromarray((array / top * 255).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _coffee_outline(size: tuple[int, int]) -> BoolArray:
+    outline = json.loads(resources.files("xai_ext.study").joinpath("coffee_outline.json").read_text("utf-8"))
+    mask = Image.new("1", size)
+    for polygon in outline["polygons"]:
+        ImageDraw.Draw(mask).polygon([(x * size[0], y * size[1]) for x, y in polygon], fill=1)
+    return np.asarray(mask)
+
+
+def _pixel_value(value: int, x: Tensor, classifier: Classifier) -> Tensor:
+    if not isinstance(classifier.preprocess, Preprocess):
+        raise InputError("black and white need a classifier whose preprocess is an xai_ext.models.Preprocess")
+    flat = np.full((*x.shape[2:], 3), value, np.uint8)
+    return classifier.preprocess.normalized(flat)
