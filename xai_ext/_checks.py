@@ -21,7 +21,7 @@ class InputTypeError(TypeError, AssertionError):
     """An argument has a type that cannot be used; also an ``AssertionError``, as in Captum."""
 
 
-class NonFiniteScoreError(ValueError):
+class NonFiniteScoreError(InputError):
     """The explained model returned NaN or infinity."""
 
 

@@ -41,7 +41,10 @@ def compare(
     ),
     progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
 ) -> None:
-    """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps."""
+    """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps.
+
+    Exit codes: 0 done, 2 something you can mend (said in one line), 3 done but a method failed.
+    """
     from xai_ext.study import compare as run
     from xai_ext.study import output
 
@@ -52,6 +55,8 @@ def compare(
     )  # fmt: skip
     typer.echo(output.table(result))
     typer.echo("\nwrote " + ", ".join(str(path) for path in output.save(result, out)))
+    if any(score.status == "failed" for score in result.scores):
+        raise typer.Exit(3)
 
 
 @app.command()

@@ -66,7 +66,11 @@ def _sampled(method: Any, task: Task) -> MapResult:
 def _occlusion(task: Task) -> MapResult:
     height, width = task.x.shape[2:]
     window = tuple(max(1, int(_WINDOW * side + 0.5)) for side in (height, width))
-    stride = next(s for s in range(1, max(height, width) + 1) if _positions((height, width), window, s) < task.budget)
+    strides = [s for s in range(1, min(window) + 1) if _positions((height, width), window, s) < task.budget]
+    if not strides:
+        least = _positions((height, width), window, min(window)) + 1
+        raise Unsupported(f"occlusion by windows of {window[0]}x{window[1]} needs a budget of at least {least}")
+    stride = strides[0]
     channels = task.x.shape[1]
     attributions = ca.Occlusion(task.model).attribute(
         task.x,
@@ -86,7 +90,7 @@ def _positions(sides: tuple[int, ...], window: tuple[int, ...], stride: int) -> 
 def _integrated_gradients(task: Task) -> MapResult:
     steps = min(_MOST_STEPS, (task.budget - 2) // 3)
     if steps < 1:
-        raise Unsupported("integrated gradients need a budget of at least 5")
+        raise Unsupported("integrated gradients: the method needs a budget of at least 5")
     attributions = ca.IntegratedGradients(task.model).attribute(
         task.x,
         task.baseline,

@@ -51,7 +51,8 @@ class Score:
     Attributes
     ----------
     status : str
-        "ok", "unsupported" (the host refuses this model), or "over_budget" (shown all the same).
+        "ok", "unsupported" (the host refuses this model), "failed" (it raised an error), or "over_budget" (shown
+        all the same).
     cost : int
         Forward rows plus twice the backward rows, counted at the model.
     model_seconds, other_seconds : float
@@ -191,6 +192,9 @@ class _Runner:
             result = m.run(self._task(counted, first))
         except Unsupported as reason:
             return Score(m.name, m.host, m.features, "unsupported", note=str(reason)), None
+        except Exception as error:  # a host that fails on this model must not cost the others' results
+            note = f"{type(error).__name__}: {error}".splitlines()[0]
+            return Score(m.name, m.host, m.features, "failed", note=note), None
         seconds = time.perf_counter() - start
         drawn = [result.values, *(m.run(self._task(counted, i)).values for i in others)]
         metrics = [self._metrics(values) for values in drawn]

@@ -30,24 +30,23 @@ def read_image(source: str) -> Image.Image:
         import skimage.data
 
         return Image.fromarray(skimage.data.coffee())
-    image = _opened(source)
-    try:
-        rotated = ImageOps.exif_transpose(image) or image
-        return _on_white(rotated)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{source} cannot be read: {error}") from error
+    with _opened(source) as image:
+        try:
+            return _on_white(ImageOps.exif_transpose(image) or image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(f"{source} cannot be read: {error}") from error
 
 
 def read_mask(source: str | None, image: str, size: tuple[int, int]) -> BoolArray | None:
     """The truth (H, W) of a photo of `size` (W, H): any value above 0; the built-in photo has its own."""
     if source is None:
         return _coffee_outline(size) if image == BUILT_IN else None
-    mask = _opened(source)
-    if mask.size != size:
-        raise InputError(
-            f"the mask {source} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
-        )
-    array = np.asarray(mask.convert("L")) > 0
+    with _opened(source) as mask:
+        if mask.size != size:
+            raise InputError(
+                f"the mask {source} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
+            )
+        array = np.asarray(mask.convert("L")) > 0
     if not array.any():
         raise InputError(f"the mask {source} is empty")
     return array
@@ -141,6 +140,7 @@ def _opened(source: str) -> Image.Image:
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     if image.width * image.height > MAX_PIXELS:
+        image.close()
         raise InputError(
             f"{source} has {image.width * image.height / 1e6:.0f} megapixels, more than the {MAX_PIXELS / 1e6:.0f} "
             "that are read; fix: resize it"
