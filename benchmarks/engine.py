@@ -1,7 +1,12 @@
 """What the engine costs beside the model: wall time against plain forwards, CPU time outside the model, memory.
 
-EfficientNet-Lite0 at 224 x 224 for wall time, a free model for CPU time, 100 regions, one thread.
+EfficientNet-Lite0 at 224 x 224 for wall time, a free model for CPU time, 100 regions. One thread; CPU time also with
+the number of threads that PyTorch chooses by itself.
 """
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch and NumPy start their threads
 
 import argparse
 import json
@@ -26,10 +31,24 @@ def ours(module, x, mask, n, seed, **options):
     )
 
 
-def captums(module, x, mask, n, seed):
-    """Batches of 4, our measured size on this machine; its default is 1."""
+def captums(module, x, mask, n, seed, rows=1):
+    """One row per forward is its default."""
     torch.manual_seed(seed)
-    Lime(module).attribute(x, target=0, feature_mask=mask[None, None], n_samples=n, perturbations_per_eval=4)
+    Lime(module).attribute(x, target=0, feature_mask=mask[None, None], n_samples=n, perturbations_per_eval=rows)
+
+
+METHODS = {
+    "xai_ext": ours,
+    "xai_ext, Captum's kernel": lambda *a: ours(*a, kernel="pixel_cosine", kernel_width=1.0),
+    "captum Lime": captums,
+    "captum Lime, 4 per forward": lambda *a: captums(*a, rows=4),
+}
+
+
+def problem():
+    """An image and 100 regions."""
+    x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    return x, torch.from_numpy(grid(x, rows=10))
 
 
 def limes(python, n, rounds, *flags):
@@ -38,22 +57,41 @@ def limes(python, n, rounds, *flags):
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def measured(methods, x, mask, n, rounds):
-    """Interleaved: {name: (wall ratio to plain forwards, CPU ms per evaluation outside a free model)}."""
-    network, free = demo_network(), Free().eval()
-    for method in methods.values():
-        method(free, x, mask, 50, 0)
-    first = timed(lambda: methods["xai_ext"](network, x, mask, 50, 0)).wall
-    walls, cpus = {name: [] for name in methods}, {name: [] for name in methods}
+def wall_ratios(n, rounds):
+    """Interleaved: {name: wall time / plain forwards}."""
+    network = demo_network()
+    first = timed(lambda: ours(network, *problem(), 50, 0)).wall
+    walls = {name: [] for name in METHODS}
     for seed in range(rounds):
         plain = timed(lambda: plain_forwards(network, n)).wall
-        for name, method in methods.items():
-            walls[name].append(timed(lambda m=method, s=seed: m(network, x, mask, n, s)).wall / plain)
-            cpus[name].append(timed(lambda m=method, s=seed: m(free, x, mask, n, s)).cpu / n * 1e3)
+        for name, method in METHODS.items():
+            walls[name].append(timed(lambda m=method, s=seed: m(network, *problem(), n, s)).wall / plain)
         print(f"round {seed + 1}: plain {plain:.1f} s, ours {walls['xai_ext'][-1]:.2f} of it", file=sys.stderr)
-    again = timed(lambda: methods["xai_ext"](network, x, mask, 50, 0)).wall
+    again = timed(lambda: ours(network, *problem(), 50, 0)).wall
     print(f"timing the batch size and memory format took {max(0.0, first - again):.1f} s, once per model and shape")
-    return {name: (median(walls[name]), median(cpus[name])) for name in methods}
+    return {name: median(values) for name, values in walls.items()}
+
+
+def outside(n, rounds):
+    """Interleaved: {name: CPU ms per evaluation of a free model}."""
+    free, cpus = Free().eval(), {name: [] for name in METHODS}
+    for method in METHODS.values():
+        method(free, *problem(), 50, 0)
+    for seed in range(rounds):
+        for name, method in METHODS.items():
+            cpus[name].append(timed(lambda m=method, s=seed: m(free, *problem(), n, s)).cpu / n * 1e3)
+    return {name: median(values) for name, values in cpus.items()}
+
+
+def outside_with_default_threads(n, rounds):
+    """The same in a process whose threads PyTorch chooses."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    script = (
+        "import os; os.environ['OMP_NUM_THREADS'] = ''\nimport json, sys; sys.path.insert(0, sys.argv[1])\n"
+        f"from engine import outside\nprint(json.dumps(outside({n}, {rounds})))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, str(HERE)]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
 
 
 def memory_growth():
@@ -61,9 +99,9 @@ def memory_growth():
     script = (
         "import resource, sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
         "from engine import *\n"
-        "x = torch.rand(1, 3, SIDE, SIDE); mask = torch.from_numpy(grid(x, rows=10)); free = Free().eval()\n"
-        "ours(free, x, mask, 200, 0); first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "ours(free, x, mask, 5000, 0); print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first) / 1024)\n"
+        "free = Free().eval()\n"
+        "ours(free, *problem(), 200, 0); first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "ours(free, *problem(), 5000, 0); print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first) / 1024)\n"
     )
     return float(subprocess.run([sys.executable, "-c", script, str(HERE)], capture_output=True, check=True).stdout)
 
@@ -75,27 +113,20 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lime-stratified", metavar="PYTHON", help="interpreter with lime_stratified installed")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    x = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    mask = torch.from_numpy(grid(x, rows=10))
-    pixel_cosine = {"kernel": "pixel_cosine", "kernel_width": 1.0}
-    methods = {
-        "xai_ext": ours,
-        "xai_ext, Captum's kernel": lambda *a: ours(*a, **pixel_cosine),
-        "captum Lime": captums,
-    }
-    figures = measured(methods, x, mask, args.n, args.rounds)
+    cpu, threaded = outside(args.n, args.rounds), outside_with_default_threads(args.n, args.rounds)
+    wall = wall_ratios(args.n, args.rounds)
     peers = {"lime": (sys.executable, ())}
     if args.lime_stratified:
         peers |= {"lime_stratified": (args.lime_stratified, ("--stratified",))}
     for name, (python, flags) in peers.items():
         got = limes(python, args.n, args.rounds, *flags)
-        figures[name] = got["wall_ratio"], got["cpu_ms"]
-    base_wall, base_cpu = figures["xai_ext"]
-    print(f"\n{args.n} evaluations, 224 x 224, 100 regions, one thread, medians of {args.rounds} interleaved rounds")
-    print(f"{'':26} {'wall / plain forwards':>22} {'x ours':>7} {'CPU ms/eval outside':>20} {'x ours':>7}")
-    for name, (wall, cpu) in figures.items():
-        print(f"{name:26} {wall:22.2f} {wall / base_wall:7.1f} {cpu:20.3f} {cpu / base_cpu:7.1f}")
+        wall[name], cpu[name] = got["wall_ratio"], got["cpu_ms"]
+    print(f"\n{args.n} evaluations, 224 x 224, 100 regions, medians of {args.rounds} interleaved rounds")
+    columns = {"wall / plain forwards": wall, "CPU ms outside": cpu, "with default threads": threaded}
+    print(" " * 28 + "".join(f"{title:>24}{'x ours':>8}" for title in columns))
+    for name in cpu:
+        cells = ((c.get(name), c["xai_ext"]) for c in columns.values())
+        print(f"{name:28}" + "".join(f"{v:24.3f}{v / b:8.1f}" if v else f"{'-':>24}{'':8}" for v, b in cells))
     print(f"\npeak memory, 200 -> 5,000 evaluations: +{memory_growth():.0f} MB")
 
 

@@ -14,7 +14,17 @@ HOSTS = {"captum", "shap", "lime"}
 # lowest first; a module may import from its own layer or below
 LAYERS = [
     ("_types", "_checks"),
-    ("_randomness", "_forward", "_arguments", "_batching", "game", "explanation", "_captum_compat", "_shap_compat"),
+    (
+        "_randomness",
+        "_forward",
+        "_arguments",
+        "_batching",
+        "_mixing",
+        "game",
+        "explanation",
+        "_captum_compat",
+        "_shap_compat",
+    ),
     ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
     ("methods",),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "plots"),

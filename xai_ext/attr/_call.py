@@ -160,10 +160,20 @@ def _scalars(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def _players(labels: tuple[Tensor, ...], inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], IntArray]:
     """The ids as players 0..n-1 without gaps, broadcast dimensions in front of the spatial ones dropped."""
     flat = torch.cat([a.flatten().cpu() for a, x in zip(labels, inputs, strict=True) if x.numel()])
-    ids, inverse = torch.unique(flat, return_inverse=True)
-    parts = iter(inverse.split([a.numel() for a, x in zip(labels, inputs, strict=True) if x.numel()]))
+    ids, inverse = _unique(flat)
+    parts = iter(torch.split(inverse, [a.numel() for a, x in zip(labels, inputs, strict=True) if x.numel()]))
     players = (next(parts).reshape(a.shape) if x.numel() else a for a, x in zip(labels, inputs, strict=True))
     return tuple(_spatial(a[0], x.dim()) for a, x in zip(players, inputs, strict=True)), ids.numpy()
+
+
+def _unique(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorted ids and the position of each element's id among them; by counting where the ids are dense."""
+    low, high = int(flat.min()), int(flat.max())
+    if high - low > 4 * flat.numel():
+        ids, inverse = torch.unique(flat, return_inverse=True)
+        return ids, inverse
+    present = torch.bincount(flat - low) > 0
+    return present.nonzero().flatten() + low, (present.cumsum(0) - 1)[flat - low]
 
 
 def _spatial(labels: Tensor, input_dim: int) -> Tensor:
