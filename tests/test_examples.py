@@ -29,7 +29,7 @@ def test_the_readme_runs():
 
     x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     image = x[0].movedim(0, -1).numpy()
-    scope = {"model": tiny_models.conv().module, "x": x, "image": image, "mask": image[..., 0] > 0.5}
+    scope = {"model": tiny_models.conv().module, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
     for block in (ROOT / "README.md").read_text().split("```python\n")[1:]:
         exec(block.split("```")[0].replace("285", "1"), scope)  # the tiny model has four classes
     plt.close("all")
