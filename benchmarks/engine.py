@@ -97,11 +97,10 @@ def outside_with_default_threads(n, rounds):
 def memory_growth():
     """Growth of the peak resident memory between 200 and 5,000 evaluations of a free model, MB; fresh process."""
     script = (
-        "import resource, sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
-        "from engine import *\n"
-        "free = Free().eval()\n"
-        "ours(free, *problem(), 200, 0); first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "ours(free, *problem(), 5000, 0); print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - first) / 1024)\n"
+        "import sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
+        "from engine import *\nfrom _timing import peak_memory\n"
+        "free = Free().eval(); ours(free, *problem(), 200, 0); before = peak_memory()\n"
+        "ours(free, *problem(), 5000, 0); print((peak_memory() - before) / 2**20)\n"
     )
     return float(subprocess.run([sys.executable, "-c", script, str(HERE)], capture_output=True, check=True).stdout)
 

@@ -220,6 +220,18 @@ class MaskedModelLaws:
         assert versions == [x._version for x in inputs]
         assert all(torch.equal(a, b) for a, b in zip(inputs, copies, strict=True))
 
+    def test_the_model_runs_without_a_graph(self):
+        enabled = []
+
+        def forward(*images):
+            enabled.append(torch.is_grad_enabled())
+            return torch.zeros(len(images[0]))
+
+        model = self.model(forward, batch_size=2)
+        Game(model, tuple(torch.zeros(s, dtype=torch.int64) for s in self.shapes))(np.ones((2, 1), bool))
+        assert model.full_value == model.base_value
+        assert not any(enabled)
+
     def test_a_player_of_a_game_takes_all_its_elements_along(self):
         inputs = self.tensors(0)
         total = sum(x[0].numel() for x in inputs)

@@ -25,3 +25,7 @@ class TestStratified(SamplerLaws):
         pairs = coalitions[coalitions.sum(1) == 2]
         codes = np.bincount(pairs @ [1, 2, 4], minlength=8)
         np.testing.assert_allclose(codes[[3, 5, 6]] / len(pairs), 1 / 3, atol=0.02)  # 4 sigma = 0.019
+
+    def test_one_row_has_any_size(self):
+        sizes = [Stratified().ask(4, 1, np.random.default_rng(seed)).sum() for seed in range(1000)]
+        np.testing.assert_allclose(np.bincount(sizes, minlength=5) / 1000, 0.2, atol=0.05)  # 4 sigma
