@@ -19,6 +19,7 @@ LAYERS = [
         "_forward",
         "_arguments",
         "_batching",
+        "_exchange",
         "_mixing",
         "game",
         "explanation",
@@ -28,14 +29,14 @@ LAYERS = [
     ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
     ("methods",),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "plots"),
-    ("study",),
+    ("study", "_register"),
     ("cli",),
 ]
 FORBIDDEN = {  # beyond the layers: (importer, imported)
     ("metrics", "methods"), ("metrics", "attr"), ("metrics", "explainers"), ("metrics", "maskers"),
     ("attr", "explainers"), ("attr", "maskers"), ("explainers", "attr"), ("maskers", "attr"),
 }  # fmt: skip
-HOST_USERS = {"captum": {"attr", "_captum_compat"}, "shap": {"maskers", "explainers", "_shap_compat"},
+HOST_USERS = {"captum": {"attr", "_captum_compat"}, "shap": {"maskers", "explainers", "_register", "_shap_compat"},
               "lime": {"lime_image"}}  # fmt: skip
 
 
@@ -119,6 +120,8 @@ HEAVY = {"matplotlib", "numba", "sklearn", "skimage", "torchvision", "timm", "tr
     ("statement", "absent"),
     [
         ("import xai_ext", HOSTS | HEAVY),
+        ("import xai_ext; xai_ext.register", HOSTS | HEAVY),
+        ("import xai_ext.hierarchies, xai_ext.methods.owen", HOSTS | HEAVY),
         ("import xai_ext.methods.lime, xai_ext.samplers, xai_ext.segmentation, xai_ext.baselines", HOSTS | HEAVY),
         ("import xai_ext.metrics", HOSTS | HEAVY),
         ("import xai_ext.models", HOSTS | HEAVY),

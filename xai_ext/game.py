@@ -20,10 +20,10 @@ from xai_ext._checks import (
     check_finite_scores,
     check_labels,
 )
-from xai_ext._mixing import Operand, switches
+from xai_ext._mixing import Chosen, Operand
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 
-Keep = Callable[[slice], tuple[Tensor, ...]]
+Keep = Callable[[slice], tuple[Tensor | Chosen, ...]]
 
 
 class MaskedModel:
@@ -111,7 +111,7 @@ class MaskedModel:
         size : int
             Number of evaluations.
         keep : callable
-            Slice of rows -> one mask (rows, *spatial) per input: bool, float or `switches`.
+            Slice of rows -> one mask (rows, *spatial) per input, bool or float; or one `Chosen`.
         """
         scores = np.zeros((0, int(np.prod(self.output_shape))))
         start = 0
@@ -154,7 +154,7 @@ class MaskedModel:
         finally:
             self._on_forward.remove(on_forward)
 
-    def images(self, keep: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def images(self, keep: tuple[Tensor | Chosen, ...]) -> tuple[Tensor, ...]:
         """The masked inputs themselves, (k, *shape) each; nothing is evaluated."""
         return tuple(operand.mixed(mask) for operand, mask in zip(self._operands, keep, strict=True))
 
@@ -172,7 +172,7 @@ class MaskedModel:
         torch.cuda.empty_cache()
         self._plan = Plan(plan.batch_size // 2, plan.memory_format)
 
-    def _score(self, keep: tuple[Tensor, ...], size: int) -> FloatArray:
+    def _score(self, keep: tuple[Tensor | Chosen, ...], size: int) -> FloatArray:
         scores = self._as_scores(self.forward(*self.images(keep)), size)
         self.n_evals += size
         for report in self._on_forward:
@@ -258,10 +258,5 @@ class Game:
         """Evaluations so far."""
         return self.masked_model.n_evals
 
-    def _keep(self, coalitions: Tensor) -> tuple[Tensor, ...]:
-        k = len(coalitions)
-        # the conversion costs less on (k, n_players) than on (k, n_elements)
-        return tuple(
-            switches(coalitions.to(x.device), x).gather(1, t.flatten().expand(k, -1)).view(k, *t.shape)
-            for t, x in zip(self._labels, self.masked_model.inputs, strict=True)
-        )
+    def _keep(self, coalitions: Tensor) -> tuple[Chosen, ...]:
+        return tuple(Chosen(coalitions, players) for players in self._labels)
