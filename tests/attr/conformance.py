@@ -75,11 +75,11 @@ class Spy(nn.Module):
 
 
 class CaptumConformance:
-    """Set `make` (the class) and `name` (its progress text); override what does not apply."""
+    """Set `make` (the class), `name` (its progress text) and `draws` (is a result without a seed random?)."""
 
     make = None
     name = ""
-    result_is_shapley = False
+    draws = True
 
     def attribute(self, model, *args, **kwargs):
         kwargs.setdefault("n_samples", BUDGET)
@@ -103,6 +103,20 @@ class CaptumConformance:
         assert method.has_convergence_delta() is False
         with pytest.raises(NotImplementedError, match="attribute_future is not implemented"):
             method.attribute_future()
+
+    def test_usage_is_logged_outside_and_gradients_are_off_inside(self):
+        attribute, enabled = type(self).make.attribute, []
+        without_log = attribute.__wrapped__  # what NoiseTunnel calls
+        assert callable(without_log.__wrapped__)
+        assert not hasattr(without_log.__wrapped__, "__wrapped__")
+
+        def forward(x):
+            enabled.append(torch.is_grad_enabled())
+            return x.sum(1)
+
+        without_log(type(self).make(forward), X, n_samples=BUDGET)
+        assert enabled
+        assert not any(enabled)
 
     def test_an_unknown_keyword_is_refused(self):
         with pytest.raises(TypeError, match="unexpected keyword"):
@@ -330,6 +344,20 @@ class CaptumConformance:
         torch.testing.assert_close(self.attribute(lambda t: t.sum(1) ** 2, x, seed=5), first, rtol=0, atol=0)
         assert generator_states() == states
 
+    def test_only_a_class_that_draws_moves_torchs_generator(self):
+        def run():
+            return self.attribute(lambda t: t.sum(1) ** 2, x)
+
+        x = torch.rand(1, 30)
+        torch.manual_seed(3)
+        before = torch.get_rng_state()
+        first, second = run(), run()
+        assert torch.equal(torch.get_rng_state(), before) is not self.draws
+        assert torch.equal(first, second) is not self.draws
+        torch.manual_seed(3)
+        assert torch.equal(run(), first)
+        assert torch.equal(run(), second)
+
     # C13: NoiseTunnel, form of the results
 
     @pytest.mark.parametrize("kind", ["smoothgrad", "smoothgrad_sq", "vargrad"])
@@ -363,11 +391,19 @@ class CaptumConformance:
 
     def test_a_copy_with_another_forward_func_calls_that(self):
         method = type(self).make(BasicModel_MultiLayer())
+        expected = method.attribute(X, target=0, n_samples=BUDGET, seed=0)  # a copy inherits what a call leaves behind
         copied = copy.copy(method)
         copied.forward_func = lambda x: 100 * x.sum(1)
         got = copied.attribute(X, n_samples=BUDGET, seed=0)
         assert (got > 100).all()
-        assert method.attribute(X, target=0, n_samples=BUDGET, seed=0).max() < 1000
+        assert torch.equal(method.attribute(X, target=0, n_samples=BUDGET, seed=0), expected)
+
+    def test_a_call_leaves_nothing_on_the_object(self):
+        method = type(self).make(BasicModel_MultiLayer())
+        before = dict(vars(method))
+        method.attribute(X, target=0, n_samples=BUDGET, seed=0)
+        assert vars(method).keys() == before.keys()
+        assert all(vars(method)[name] is value for name, value in before.items())
 
     @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
     def test_duplicates_give_the_same(self, duplicate):
@@ -460,3 +496,35 @@ class CaptumConformance:
         image = attributions[0].movedim(0, -1).numpy()
         figure, _ = visualization.visualize_image_attr(image, sign="all", use_pyplot=False)
         assert figure.axes
+
+
+class TwoPlayerShapley:
+    """C5: values by hand that every Shapley-type class gives two players, whatever its tree or order; set `make`."""
+
+    make = None
+
+    def values(self, model, x, mask, **kwargs):
+        return type(self).make(model).attribute(x, feature_mask=torch.tensor(mask), n_samples=BUDGET, **kwargs)
+
+    @pytest.mark.parametrize(("baseline", "expected"), [(0, [275.0, 275, 115]), (4, [248.0, 248, 104])])
+    def test_each_element_carries_the_whole_value_of_its_player(self, baseline, expected):
+        got = self.values(BasicModel_MultiLayer(), X, [[0, 0, 1]], baselines=baseline, target=0)
+        torch.testing.assert_close(got, torch.tensor([expected]))
+
+    def test_each_example_may_have_its_own_mask(self):
+        x = torch.tensor([[2.0, 10, 3], [20, 50, 30]])
+        got = self.values(BasicModel_MultiLayer(), x, [[0, 0, 1], [1, 1, 0]], target=0)
+        torch.testing.assert_close(got, torch.tensor([[39.5, 39.5, 10.5], [275, 275, 115]]))
+
+    @pytest.mark.parametrize(("baseline", "expected"), [(None, [35.0, 35, 35]), (True, [-40.0, -40, 0])])
+    def test_bool_inputs_have_values(self, baseline, expected):
+        x = torch.tensor([[True, False, True]])
+        got = self.values(BasicModelBoolInput(), x, [[0, 0, 1]], baselines=baseline, target=0)
+        torch.testing.assert_close(got, torch.tensor([expected]))
+
+    def test_without_a_target_each_output_has_its_values(self):
+        model, x, masks = BasicModel_MultiLayer(), X.expand(2, 3), [[1, 1, 0], [0, 1, 1]]
+        got = self.values(model, x, masks)
+        assert got.shape == (2, 2, 3)
+        torch.testing.assert_close(got[:, 0], torch.tensor([[275.0, 275, 115], [75, 315, 315]]))
+        torch.testing.assert_close(got[:, 1], self.values(model, x, masks, target=1))

@@ -54,11 +54,40 @@ class Arguments(NamedTuple):
     feature_mask: Any
 
 
+def numbered(inputs: tuple[Tensor, ...], shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...]:
+    """One player per position of each shape, numbered through all inputs; shapes broadcast to an example's."""
+    sizes = [int(np.prod(shape)) if x.numel() else 0 for x, shape in zip(inputs, shapes, strict=True)]
+    starts = np.cumsum([0, *sizes]).tolist()
+    return tuple(
+        torch.arange(start, start + size, device=x.device).reshape(1, *(shape if x.numel() else (0,)))
+        for x, shape, start, size in zip(inputs, shapes, starts, sizes, strict=False)
+    )
+
+
+def scalars(inputs: tuple[Tensor, ...], aggregate: bool) -> tuple[Tensor, ...]:
+    """Every scalar of an example its own player: Captum's default."""
+    del aggregate
+    return numbered(inputs, [tuple(x.shape[1:]) for x in inputs])
+
+
 class Call:
-    """The arguments of one ``attribute`` call, checked, after the one forward on the unperturbed batch."""
+    """The arguments of one ``attribute`` call, checked, after the one forward on the unperturbed batch.
+
+    Parameters
+    ----------
+    forward_func : callable
+    arguments : Arguments
+    perturbations_per_eval : int or None
+    players : callable
+        (inputs, aggregate) -> labels (1 or N, ...) per input, asked where there is no feature mask.
+    """
 
     def __init__(
-        self, forward_func: Callable[..., Any], arguments: Arguments, perturbations_per_eval: int | None
+        self,
+        forward_func: Callable[..., Any],
+        arguments: Arguments,
+        perturbations_per_eval: int | None,
+        players: Callable[[tuple[Tensor, ...], bool], tuple[Tensor, ...]] = scalars,
     ) -> None:
         inputs, baselines, target, additional_forward_args, feature_mask = arguments
         self.is_tuple = isinstance(inputs, tuple)
@@ -66,7 +95,8 @@ class Call:
         self.n_examples = batch_size(self.inputs)
         self.baselines = format_baselines(baselines, self.inputs)
         self.targets = format_targets(target, self.n_examples)
-        self.labels = format_labels(feature_mask, self.inputs) or _scalars(self.inputs)
+        labels = format_labels(feature_mask, self.inputs)
+        self._whole_values = labels is not None
         self._forward_func, self._args = forward_func, additional_forward_args
         if perturbations_per_eval is not None:
             check_at_least("perturbations_per_eval", perturbations_per_eval, 1)
@@ -74,6 +104,7 @@ class Call:
         self.aggregate = not (
             isinstance(self._output, Tensor) and self._output.dim() > 0 and len(self._output) == self.n_examples
         )
+        self.labels = players(self.inputs, self.aggregate) if labels is None else labels
         self._rows = self._rows_per_call(perturbations_per_eval)
 
     def examples(self) -> Iterator[Example]:
@@ -112,49 +143,55 @@ class Call:
         return Example(Game(model, players), ids, *mine)
 
     def attributions(self, explanations: list[Explanation], dtype: torch.dtype) -> Inputs:
-        """Each element carries the value of its player: tensors shaped like the inputs, in the inputs' form."""
+        """Tensors shaped like the inputs, in the inputs' form.
+
+        Each element carries the value of its player if there is a feature mask, else its equal share of it.
+        """
         tensors = tuple(self._like(j, explanations, dtype) for j in range(len(self.inputs)))
         return tensors if self.is_tuple else tensors[0]
 
     def coefficients(self, explanations: list[Explanation], ids: list[IntArray], dtype: torch.dtype) -> Tensor:
-        """One row per example, (N, K); column j belongs to id ``min + j`` of the feature mask, absent ids are 0."""
+        """(N, K), or (N, *outputs, K); column j belongs to id ``min + j`` of the feature mask, absent ids are 0."""
         low = min(int(i.min()) for i in ids)
         width = max(int(i.max()) for i in ids) - low + 1
         rows = []
         for explanation, present in zip(explanations, ids, strict=True):
             row = np.zeros((width, *explanation.values.shape[1:]))
             row[present - low] = explanation.values
-            rows.append(np.moveaxis(row, 0, -1).reshape(-1, width))
-        return torch.from_numpy(np.concatenate(rows)).to(self.inputs[0].device, dtype)
+            rows.append(torch.from_numpy(row).movedim(0, -1))
+        return self.stacked(rows).to(self._device, dtype).contiguous()
+
+    def deltas(self, explanations: list[Explanation], dtype: torch.dtype) -> Tensor:
+        """Sum of the players' values minus (f(x) - f(baseline)), (N,) or (N, *outputs): Captum's sign."""
+        errors = [np.asarray(e.values.sum(0) - (e.full_value - e.base_value)) for e in explanations]
+        return self.stacked([torch.from_numpy(e) for e in errors]).to(self._device, dtype)
+
+    def stacked(self, rows: list[Tensor]) -> Tensor:
+        """One row per example; where the batch has one answer, its outputs take the place of examples."""
+        several = self.aggregate and isinstance(self._output, Tensor) and self._output.dim() > 0
+        return rows[0] if several else torch.stack(rows)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.inputs[0].device
 
     def _like(self, index: int, explanations: list[Explanation], dtype: torch.dtype) -> Tensor:
         x = self.inputs[index]
         if not x.numel():
             return torch.zeros_like(x, dtype=dtype)
-        maps = [_expanded(e, index, x.shape[1:]) for e in explanations]
-        shared = self.aggregate and explanations[0].values.ndim > 1  # outputs take the place of examples
-        return (maps[0] if shared else torch.stack(maps)).to(x.device, dtype).contiguous()
+        maps = [self._expanded(e, index, x.shape[1:]) for e in explanations]
+        return self.stacked(maps).to(x.device, dtype).contiguous()
 
-
-def _expanded(explanation: Explanation, index: int, shape: torch.Size) -> Tensor:
-    """The region map with the outputs in front and the labels' dimensions broadcast to one input's shape."""
-    outputs = explanation.values.shape[1:]
-    values = torch.from_numpy(explanation.region_map(index))
-    labels = values.shape[: values.dim() - len(outputs)]
-    values = values.reshape(*labels, -1).movedim(-1, 0)
-    missing = (1,) * (len(shape) - len(labels))
-    return values.reshape(*outputs, *missing, *labels).expand(*outputs, *shape)
-
-
-def _scalars(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Every scalar of an example its own player, numbered through all inputs: Captum's default."""
-    start, masks = 0, []
-    for x in inputs:
-        size = x[0].numel() if x.numel() else 0
-        shape = x.shape[1:] if x.numel() else (0,)
-        masks.append(torch.arange(start, start + size, device=x.device).reshape(1, *shape))
-        start += size
-    return tuple(masks)
+    def _expanded(self, explanation: Explanation, index: int, shape: torch.Size) -> Tensor:
+        """A map with the outputs in front and the labels' dimensions broadcast to one input's shape."""
+        outputs, labels = explanation.values.shape[1:], explanation.labels[index].shape
+        if self._whole_values:
+            array = explanation.region_map(index)
+        else:
+            array = explanation.density_map(index) * (np.prod(labels) / shape.numel())
+        values = torch.from_numpy(array).reshape(*labels, -1).movedim(-1, 0)
+        missing = (1,) * (len(shape) - len(labels))
+        return values.reshape(*outputs, *missing, *labels).expand(*outputs, *shape)
 
 
 def _players(labels: tuple[Tensor, ...], inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], IntArray]:
