@@ -8,13 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xai_ext._register import register, registered, unregister
     from xai_ext.explanation import Explanation
     from xai_ext.game import Game, MaskedModel
 
-__all__ = ["Explanation", "Game", "MaskedModel", "__version__"]
+__all__ = ["Explanation", "Game", "MaskedModel", "__version__", "register", "registered", "unregister"]
 __version__ = "0.1.0.dev0"
 
 _HOMES = {"Explanation": "explanation", "Game": "game", "MaskedModel": "game"}
+_HOMES |= dict.fromkeys(("register", "registered", "unregister"), "_register")
 
 
 def __getattr__(name: str) -> Any:  # torch is imported with the first name that needs it, not by ``xai-ext --help``

@@ -1,5 +1,6 @@
 """Explainers for SHAP: subclasses of ``shap.Explainer``."""
 
+from xai_ext.explainers.bpt_owen import BPTOwen
 from xai_ext.explainers.stratified_lime import StratifiedLime
 
-__all__ = ["StratifiedLime"]
+__all__ = ["BPTOwen", "StratifiedLime"]

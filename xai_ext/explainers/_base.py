@@ -12,9 +12,8 @@ from torch import nn
 
 from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._shap_compat import Deserializer, Serializer
-from xai_ext.explainers._row import Linked, row_game
+from xai_ext.explainers._row import Linked, Row, row_game
 from xai_ext.explanation import Explanation
-from xai_ext.game import Game
 
 Auto = Literal["auto"]
 
@@ -29,6 +28,7 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
     own_arguments: ClassVar[tuple[str, ...]] = ()
     knobs: ClassVar[tuple[str, ...]] = ("tol",)
     default_max_evals: ClassVar[int] = 1000
+    least_max_evals: ClassVar[int] = 4
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
         main_effects : bool
             Not available.
         error_bounds : bool
-            Accepted; standard errors are always returned, as ``error_std``.
+            Accepted; standard errors are always returned, as ``error_std``, None where nothing was sampled.
         batch_size : int or "auto"
             Rows per call of the model; "auto" measures what is fastest.
         outputs : None, int, sequence of int or shap.Explanation op chain
@@ -93,7 +93,7 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
             No progress bars.
         **knobs
             ``tol``: stop a row early once its largest standard error is at most
-            ``tol * abs(f(x) - f(baseline))``.
+            ``tol * abs(f(x) - f(baseline))`` (or what the class puts in its place).
 
         Returns
         -------
@@ -128,21 +128,30 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Explain one row; called by SHAP."""
         details: list[Explanation] = knobs.pop("details", [])
-        budget = self.default_max_evals if max_evals == "auto" else check_at_least("max_evals", max_evals, 4)
+        budget = (
+            self.default_max_evals
+            if max_evals == "auto"
+            else check_at_least("max_evals", max_evals, self.least_max_evals)
+        )
         seed = np.random.SeedSequence(self.seed).entropy
         row = row_game(Linked(self.model, self.link), self.masker, row_args[0], outputs, batch_size)
         rng = np.random.default_rng(seed)
-        explanation = self.explain_game(row.game, budget, rng, show_progress=not silent, **knobs)
+        explanation = self.explain_game(row, budget, rng, show_progress=not silent, **knobs)
         diagnostics = MappingProxyType({**explanation.diagnostics, "seed": seed})
         labels = tuple(a[..., 0] if a.ndim == 3 else a for a in explanation.labels)
         details.append(replace(explanation, labels=labels, diagnostics=diagnostics))
-        return row.result(explanation)
+        return row.result(explanation, has_errors=self.has_errors)
+
+    @property
+    def has_errors(self) -> bool:
+        """Does the method sample, so that its values have standard errors?"""
+        return True
 
     @abstractmethod
     def explain_game(
-        self, game: Game, budget: int, rng: np.random.Generator, *, show_progress: bool, tol: float | None = None
+        self, row: Row, budget: int, rng: np.random.Generator, *, show_progress: bool, tol: float | None = None
     ) -> Explanation:
-        """Explain one game within a budget of evaluations."""
+        """Explain the game of one row within a budget of evaluations."""
 
     def save(self, out_file: Any, model_saver: Any = ".save", masker_saver: Any = ".save") -> None:
         """Write the explainer to a file object, as SHAP does, with everything that SHAP forgets."""

@@ -44,24 +44,45 @@ class Linked:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """The game of one row, the shape of its values, and which outputs are explained (None: a scalar model)."""
+class ChannelsLast:
+    """A forward function of images (k, H, W, C) as one of (k, C, H, W)."""
 
+    explained_model: Callable[..., Tensor]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Its scores."""
+        return self.explained_model(images.movedim(1, -1).contiguous())
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The game of one row `x`, the shape of its values, and which outputs are explained (None: a scalar model)."""
+
+    x: Any
     game: Game
     mask_shape: tuple[int, ...]
     outputs: tuple[int, ...] | None
+    batch_size: int | None
 
-    def result(self, explanation: Explanation) -> dict[str, Any]:
+    def channels_first(self) -> MaskedModel:
+        """The model of the game with its image as (1, C, H, W), as methods that build trees from it expect."""
+        model = self.game.masked_model
+        x, baseline = (image.movedim(-1, 1) for image in (*model.inputs, *model.baselines))
+        full_value = torch.from_numpy(model.full_value).reshape(1, *model.output_shape)
+        forward = ChannelsLast(model.forward)
+        return MaskedModel(forward, x, baseline, batch_size=self.batch_size, full_value=full_value)
+
+    def result(self, explanation: Explanation, *, has_errors: bool) -> dict[str, Any]:
         """What ``explain_row`` returns to SHAP: the density of the values, flat, and its standard error."""
         shape = (*self.mask_shape, *explanation.values.shape[1:])
         values = explanation.density_map().reshape(-1, *explanation.values.shape[1:])
-        error = replace(explanation, values=explanation.std_error).density_map().reshape(shape)
+        errors = replace(explanation, values=explanation.std_error)
         base = explanation.base_value
         return {
             "values": values,
             "expected_values": base if base.ndim else float(base),
             "mask_shapes": [shape],
-            "error_std": error,
+            "error_std": errors.density_map().reshape(shape) if has_errors else None,
             "output_indices": None if self.outputs is None else list(self.outputs),
             "output_names": None if self.outputs is None else [f"Output {i}" for i in self.outputs],
             "clustering": None,
@@ -78,7 +99,7 @@ def row_game(model: Linked, masker: Any, x: Any, outputs: Any, batch_size: int |
     if chosen is not None and outputs is not None:
         known = torch.from_numpy(full.full_value[list(chosen)])[None]
         full = parts.masked(replace(model, outputs=chosen), batch_size, known)
-    return Row(Game(full, parts.labels), parts.mask_shape, chosen)
+    return Row(x, Game(full, parts.labels), parts.mask_shape, chosen, batch_size)
 
 
 @dataclass(frozen=True, eq=False)

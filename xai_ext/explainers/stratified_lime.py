@@ -7,8 +7,8 @@ import numpy as np
 import shap
 
 from xai_ext.explainers._base import RegionExplainer
+from xai_ext.explainers._row import Row
 from xai_ext.explanation import Explanation
-from xai_ext.game import Game
 from xai_ext.methods._kernels import Kernel, named_kernel
 from xai_ext.methods._surrogates import Surrogate
 from xai_ext.methods.lime import lime
@@ -74,16 +74,16 @@ class StratifiedLime(RegionExplainer):
 
     def explain_game(
         self,
-        game: Game,
+        row: Row,
         budget: int,
         rng: np.random.Generator,
         *,
         show_progress: bool,
         tol: float | None = None,
     ) -> Explanation:
-        """Explain one game within a budget of evaluations."""
+        """Explain the game of one row within a budget of evaluations."""
         return lime(
-            game,
+            row.game,
             self.sampler,
             budget=budget,
             weighting=self.weighting,

@@ -3,23 +3,24 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from xai_ext._types import AnyArray
 
 _SIZE = 8
+_Value = TypeVar("_Value")
 
 
-class RowCache:
+class RowCache(Generic[_Value]):
     """Remembers a function's values for the last eight rows.
 
     Keyed by a digest of the content: SHAP's own blur is keyed by ``id(x)`` and returns another image's.
     """
 
     def __init__(self) -> None:
-        self._values: OrderedDict[tuple[str, bytes], AnyArray] = OrderedDict()
+        self._values: OrderedDict[tuple[str, bytes], _Value] = OrderedDict()
 
-    def __call__(self, name: str, x: AnyArray, function: Callable[[AnyArray], AnyArray]) -> AnyArray:
+    def __call__(self, name: str, x: AnyArray, function: Callable[[AnyArray], _Value]) -> _Value:
         """``function(x)``, from memory if this row was seen under this name."""
         content = hashlib.blake2b(x.tobytes(), digest_size=16, key=f"{x.dtype}{x.shape}".encode()[:64]).digest()
         key = (name, content)

@@ -55,7 +55,7 @@ class Segments(Masker):  # type: ignore[misc]
         self.shape = (1, self.image_shape[0] * self.image_shape[1])
         self.baseline = _checked_baseline(baseline, self.image_shape)
         self.labels = labels if callable(labels) else _checked_labels(labels, self.image_shape)
-        self._cache = RowCache()
+        self._cache: RowCache[AnyArray] = RowCache()
         self.fixed_background = not (callable(baseline) or isinstance(baseline, str))
 
     def __call__(self, mask: Any, x: Any) -> tuple[AnyArray]:
