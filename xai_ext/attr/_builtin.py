@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import captum.attr as ca
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from xai_ext._randomness import preserved_generators
 from xai_ext._task import MapResult, Method, Task, Unsupported
 from xai_ext._types import FloatArray
+from xai_ext.attr.bpt_owen import BPTOwen
 from xai_ext.attr.stratified_lime import StratifiedLime
 
 _WINDOW = 0.2  # share of each side
@@ -23,6 +25,8 @@ def methods() -> list[Method]:
     """Ours first, then Captum's."""
     return [
         Method("stratified_lime", "xai_ext", "segments", True, _stratified_lime),
+        Method("bpt_owen", "xai_ext", "regions", False, _bpt_owen),
+        Method("axis_aligned_owen", "xai_ext", "rectangles", False, partial(_bpt_owen, hierarchy="axis_aligned")),
         Method("captum.Lime", "captum", "segments", True, lambda t: _sampled(ca.Lime, t)),
         Method("captum.KernelShap", "captum", "segments", True, lambda t: _sampled(ca.KernelShap, t)),
         Method("captum.Occlusion", "captum", "windows", False, _occlusion),
@@ -47,6 +51,15 @@ def _stratified_lime(task: Task) -> MapResult:
     notes = {"weighted R2": float(d["score"][0]), "effective sample size": float(d["ess"])}
     errors = explanation.std_error / np.bincount(task.labels.ravel())
     return MapResult(explanation.density_map(), errors[task.labels], notes)
+
+
+def _bpt_owen(task: Task, *, hierarchy: str = "bpt") -> MapResult:
+    (explanation,) = BPTOwen(task.model, hierarchy=hierarchy).explain(
+        task.x, task.baseline, task.target, n_samples=task.budget, perturbations_per_eval=None
+    )
+    d = explanation.diagnostics
+    notes = {"regions": int(d["n_regions"]), "leftover": float(d["leftover"][0])}
+    return MapResult(explanation.density_map(), notes=notes)
 
 
 def _sampled(method: Any, task: Task) -> MapResult:
