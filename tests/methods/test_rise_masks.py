@@ -108,9 +108,9 @@ class TestBlending:
         return MaskedModel(lambda x: x.sum(1), x, baseline, batch_size=1).images((self.masks,))[0]
 
     def test_integers_are_rounded(self):
-        image = self.image(torch.full((1, 4), 200, dtype=torch.uint8), 10)
+        image = self.image(torch.full((1, 4), 200, dtype=torch.uint8), 11)
         assert image.dtype == torch.uint8
-        assert image.tolist() == [[10, 67, 105, 200]]
+        assert image.tolist() == [[11, 68, 106, 200]]
 
     def test_large_integers_are_exact_at_the_ends(self):
         x = torch.full((1, 4), 2**40 + 1, dtype=torch.int64)

@@ -75,7 +75,14 @@ def interpolated(size: int, cells: int, n_dims: int) -> Axis:
         push += table[o : o + size] @ pooled[o].T
         variance += (table[o : o + size] ** 2).sum(1)
     return Axis(
-        size, cells, offsets, table, _table32(left, right, weight, cells), pooled, push / offsets, variance / offsets
+        size,
+        cells,
+        offsets,
+        table,
+        torch.from_numpy(table.astype(np.float32)),
+        pooled,
+        push / offsets,
+        variance / offsets,
     )
 
 
@@ -105,16 +112,6 @@ def _mirrored(index: IntArray, cells: int) -> IntArray:
         return np.zeros_like(index)
     index = np.abs(index)
     return np.where(index > cells - 1, 2 * (cells - 1) - index, index)
-
-
-def _table32(left: IntArray, right: IntArray, weight: FloatArray, cells: int) -> Tensor:
-    """The table in float32 with rows that sum to 1 exactly, so that a mask is 1 where all its cells are."""
-    larger = np.maximum(weight, 1 - weight).astype(np.float32)
-    smaller = 1 - larger  # without rounding, because larger >= 1/2
-    table = np.zeros((len(left), cells), np.float32)
-    np.add.at(table, (np.arange(len(left)), left), np.where(weight <= 0.5, larger, smaller))
-    np.add.at(table, (np.arange(len(left)), right), np.where(weight <= 0.5, smaller, larger))
-    return torch.from_numpy(table)
 
 
 def upsampled(bits: Tensor, axes: tuple[Axis, ...], offsets: IntArray) -> Tensor:

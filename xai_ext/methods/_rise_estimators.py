@@ -10,6 +10,7 @@ from torch import Tensor
 from xai_ext._types import FloatArray
 from xai_ext.methods._rise_masks import Block, Law
 
+_CHUNK = 2**13  # positions summed at once: larger arrays of float64 would fragment the heap
 ESTIMATORS = ("surrogate", "centered", "coverage", "beta", "rise")
 
 
@@ -61,26 +62,43 @@ class Scores:
         return np.asarray(np.maximum(self.squares - self.n * self.shifted_mean**2, 0.0))
 
 
+class _Sums:
+    """Sums over masks at some positions, in float64 on their device: of m, m2, f m, f m2, f2 m and f2 m2."""
+
+    def __init__(self, masks: Tensor, n_outputs: int) -> None:
+        self._device = torch.device("cpu") if masks.device.type == "mps" else masks.device  # mps has no float64
+        shape = (1 + 2 * n_outputs, masks.shape[1])
+        self._m, self._mm = (torch.zeros(shape, dtype=torch.float64, device=self._device) for _ in range(2))
+
+    def add(self, masks: Tensor, scores: FloatArray) -> None:
+        m = masks.to(self._device).double()
+        powers = np.concatenate([np.ones((len(scores), 1)), scores, scores**2], 1)
+        f = torch.from_numpy(powers).to(self._device).T
+        self._m.addmm_(f, m)
+        self._mm.addmm_(f, m.square_())
+
+    def columns(self) -> FloatArray:
+        """(6, n_positions, n_outputs)."""
+        n = len(self._m) // 2
+        both = [a.T.cpu().numpy() for a in (self._m, self._mm)]
+        ones = [np.repeat(a[:, :1], n, 1) for a in both]
+        return np.stack([*ones, both[0][:, 1 : n + 1], both[1][:, 1 : n + 1], both[0][:, n + 1 :], both[1][:, n + 1 :]])
+
+
 class Moments:
     """The estimators that average over masks, per position: "rise", "coverage", "centered", "beta"."""
 
     def __init__(self, law: Law, name: str) -> None:
         self.scores, self._law, self._name = Scores(), law, name
+        self._sums_of: list[_Sums] = []
 
     def add(self, block: Block, scores: FloatArray) -> None:
-        m = torch.cat([_double(t).flatten(1) for t in block.positions], 1)
-        if not self.scores.n:
-            shape = (scores.shape[1], m.shape[1])
-            self._m, self._mm = (torch.zeros_like(m[0]) for _ in range(2))
-            self._fm, self._fmm, self._ffm, self._ffmm = (m.new_zeros(shape) for _ in range(4))
-        f = torch.from_numpy(self.scores.add(scores)).to(m.device).T
-        self._m += m.sum(0)
-        self._fm += f @ m
-        self._ffm += f**2 @ m
-        m.square_()
-        self._mm += m.sum(0)
-        self._fmm += f @ m
-        self._ffmm += f**2 @ m
+        shifted = self.scores.add(scores)
+        parts = [part for t in block.positions for part in torch.split(t.flatten(1), _CHUNK, 1)]
+        if not self._sums_of:
+            self._sums_of = [_Sums(part, scores.shape[1]) for part in parts]
+        for sums, part in zip(self._sums_of, parts, strict=True):
+            sums.add(part, shifted)
 
     def estimate(self) -> Estimate:
         values, std_error = getattr(self, f"_{self._name}")()
@@ -91,9 +109,8 @@ class Moments:
         n, p = self.scores.n, self._law.keep_probability
         v = p * (1 - p)
         _, _, fm, _, ffm, ffmm = self._sums(self.scores.shifted_mean)
-        product = fm - p * (self.scores.sum - n * self.scores.shifted_mean)  # sum of (f - mean) (m - p)
         squares = ffmm - 2 * p * ffm + p**2 * self.scores.total
-        return product / ((n - 1) * v), _deviation(product, squares, n) / (v * np.sqrt(n))
+        return fm / ((n - 1) * v), _deviation(fm, squares, n) / (v * np.sqrt(n))  # the sum of f - mean is 0
 
     def _beta(self) -> tuple[FloatArray, FloatArray]:
         scale = self._law.relative_variance[:, None]
@@ -117,20 +134,11 @@ class Moments:
 
     def _sums(self, constant: FloatArray) -> tuple[FloatArray, ...]:
         """Sums over masks of m, m2, g m, g m2, g2 m, g2 m2, g the shifted scores minus `constant`."""
-        m, mm = (_columns(t[None]) for t in (self._m, self._mm))
-        fm, fmm, ffm, ffmm = (_columns(t) for t in (self._fm, self._fmm, self._ffm, self._ffmm))
+        m, mm, fm, fmm, ffm, ffmm = np.concatenate([sums.columns() for sums in self._sums_of], 1)
         c = constant
         return (
             m, mm, fm - c * m, fmm - c * mm, ffm - 2 * c * fm + c**2 * m, ffmm - 2 * c * fmm + c**2 * mm,
         )  # fmt: skip
-
-
-def _double(tensor: Tensor) -> Tensor:
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()  # mps has no float64
-
-
-def _columns(rows: Tensor) -> FloatArray:
-    return np.asarray(rows.T.cpu().numpy())
 
 
 def _deviation(total: FloatArray, squares: FloatArray, n: int) -> FloatArray:
