@@ -1,5 +1,6 @@
 """Attribution methods for Captum: the parallel of ``captum.attr``."""
 
+from xai_ext.attr.rise import RISE
 from xai_ext.attr.stratified_lime import StratifiedLime
 
-__all__ = ["StratifiedLime"]
+__all__ = ["RISE", "StratifiedLime"]

@@ -1,5 +1,6 @@
 """One axis of RISE's masks: random cells, shifted and interpolated, with their moments in closed form."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -150,7 +151,7 @@ def product(cells: Tensor, matrices: list[Tensor | None]) -> Tensor:
     k, shape = len(cells), list(cells.shape[1:])
     for matrix in matrices:  # each turn moves a finished dimension to the end
         n, *rest = shape
-        cells = cells.reshape(k, n, -1)
+        cells = cells.reshape(k, n, math.prod(rest))
         cells = (cells if matrix is None else torch.matmul(matrix, cells)).transpose(1, 2)
         shape = [*rest, cells.shape[2]]
     return cells.reshape(k, *shape)

@@ -185,7 +185,7 @@ class _GridLaw:
     def _block(self, bits: list[BoolArray], offsets: list[IntArray]) -> Block:
         keep, features = [], []
         for b, o, axes, cells, device in zip(bits, offsets, self._axes, self._cells, self._devices, strict=True):
-            shaped = torch.from_numpy(b).reshape(-1, *cells)
+            shaped = torch.from_numpy(b).reshape(len(b), *cells)
             keep.append(upsampled(shaped.to(device), axes, o))
             features.append(pooled(shaped, axes, o).flatten(1))
         return Block(tuple(keep), tuple(keep), (torch.cat(features, 1) - self.keep_probability).numpy())
