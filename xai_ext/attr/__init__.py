@@ -1,6 +1,7 @@
 """Attribution methods for Captum: the parallel of ``captum.attr``."""
 
+from xai_ext.attr.iassa import IASSA
 from xai_ext.attr.rise import RISE
 from xai_ext.attr.stratified_lime import StratifiedLime
 
-__all__ = ["RISE", "StratifiedLime"]
+__all__ = ["IASSA", "RISE", "StratifiedLime"]
