@@ -10,7 +10,7 @@ from captum.attr import FeatureAblation, Occlusion
 from tests.games import additive, game_of
 from tests.laws import GeneratorsUntouched
 from xai_ext import MaskedModel
-from xai_ext.methods._levels import region
+from xai_ext.methods._levels import refining_windows, region
 from xai_ext.methods.iassa import Attention, Level, Schedule, iassa
 
 CASES = [
@@ -288,6 +288,14 @@ class TestRegion:
     def test_range_takes_what_lies_above_a_share_of_it(self):
         got = region(self.steering, Schedule((Level((1, 1)),), region=0.5, region_rule="range"))
         assert got.tolist() == [[True, False], [True, False]]
+
+
+def test_too_few_evaluations_go_to_the_windows_that_hold_most_of_the_map():
+    steering = np.arange(36.0).reshape(6, 6)
+    schedule = Schedule((Level((2, 2)),), region_rule="all")
+    level, windows = refining_windows(Level((2, 2)), steering, np.ones((6, 6), bool), 2, 99, schedule)
+    assert level.stride == (2, 2)
+    assert windows.low.tolist() == [[4, 2], [4, 4]]
 
 
 class TestErrors:

@@ -89,6 +89,14 @@ class TestMatrix:
         inside = a.matrix[np.ix_(own, own)].sum(1), a.matrix[np.ix_(~own, ~own)].sum(1)
         assert min(v.mean() for v in inside) >= 0.95
 
+    def test_the_likeness_of_features_is_the_correlation_over_cells(self):
+        features = np.random.default_rng(0).normal(size=(9, 4)) + 5
+        got = similarity(Attention(lambda _: features), MaskedModel(lambda i: i.sum((1, 2, 3)), torch.ones(1, 1, 3, 3)),
+                         (3, 3), NOTHING)  # fmt: skip
+        centred = features - features.mean(0)
+        length = np.linalg.norm(centred, axis=1)
+        np.testing.assert_allclose(got, centred @ centred.T / np.outer(length, length), atol=1e-12)
+
     def test_the_likeness_of_pixels_is_its_formula(self):
         x = torch.rand(1, 2, 4, 3, generator=torch.Generator().manual_seed(0))
         got = similarity(Attention("image"), MaskedModel(lambda i: i.sum((1, 2, 3)), x), (4, 3), NOTHING)
@@ -118,6 +126,13 @@ class TestModel:
         _ = known.full_value
         explanation = iassa(known, budget=200, attention=Attention("features"))
         assert explanation.n_evals == known.forward.calls <= 200
+
+    def test_the_evaluation_of_known_scores_is_part_of_the_budget(self):
+        schedule, known = Schedule((Level((8, 8), (4, 4)),)), net_model()  # 7 * 5 windows
+        _ = known.full_value
+        with pytest.raises(ValueError, match="needs 35 evaluations"):
+            iassa(known, schedule, budget=37, attention=Attention("features"))
+        assert iassa(net_model(), schedule, budget=37, attention=Attention("features")).n_evals == 37
 
     @pytest.mark.parametrize("training", [True, False])
     def test_nothing_of_the_module_changes(self, training):
