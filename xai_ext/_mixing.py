@@ -35,6 +35,7 @@ class Operand:
     def __init__(self, x: Tensor, baseline: Tensor) -> None:
         self.x, self.baseline = x, baseline
         self._bits = BITS.get(x.element_size())
+        self._blends_all = x.is_floating_point() and bool(torch.isfinite(x - baseline).all())
         if self._bits is not None:
             base_bits = baseline.view(self._bits)
             self._difference = x.view(self._bits) ^ base_bits
@@ -50,7 +51,7 @@ class Operand:
             keep = keep.mask(self.x)
         keep = keep.to(self.x.device).reshape(len(keep), *(1,) * (self.x.dim() - keep.dim()), *keep.shape[1:])
         if keep.is_floating_point():
-            return torch.lerp(self.baseline, self.x, keep.to(self.x.dtype))
+            return self._blended(keep)
         if self._bits is None:
             return torch.where(keep, self.x, self.baseline)
         # Exact for any content, as torch.where is, and two to three times faster on a CPU: one exchange of
@@ -95,6 +96,19 @@ class Operand:
     def _in_memory(self, images: Tensor, layout: tuple[int, int, int]) -> AnyArray:
         """A view of (k, *shape) as (k, *layout)."""
         return (images.movedim(1, -1) if self._channels_last else images).numpy().reshape(len(images), *layout)
+
+    def _blended(self, keep: Tensor) -> Tensor:
+        """``keep * x + (1 - keep) * baseline``; integers are rounded, a bool is the nearer of the two."""
+        if self.x.dtype == torch.bool:
+            return torch.where(keep >= 0.5, self.x, self.baseline)
+        if self._blends_all:
+            return torch.lerp(self.baseline, self.x, keep.to(self.x.dtype))
+        if self.x.is_floating_point():
+            mixed = torch.lerp(self.baseline, self.x, keep.to(self.x.dtype))
+        else:
+            mixed = torch.lerp(self.baseline.float(), self.x.float(), keep.float()).round().to(self.x.dtype)
+        # what is not finite, or no float32, stays out of elements that are kept or hidden as a whole
+        return torch.where(keep == 1, self.x, torch.where(keep == 0, self.baseline, mixed))
 
 
 def switches(keep: Tensor, x: Tensor) -> Tensor:

@@ -80,6 +80,8 @@ class Call:
     perturbations_per_eval : int or None
     players : callable
         (inputs, aggregate) -> labels (1 or N, ...) per input, asked where there is no feature mask.
+    shared : bool
+        There, do the elements of a player share its value? Otherwise, and with a mask, each carries the whole.
     """
 
     def __init__(
@@ -88,6 +90,8 @@ class Call:
         arguments: Arguments,
         perturbations_per_eval: int | None,
         players: Callable[[tuple[Tensor, ...], bool], tuple[Tensor, ...]] = scalars,
+        *,
+        shared: bool = True,
     ) -> None:
         inputs, baselines, target, additional_forward_args, feature_mask = arguments
         self.is_tuple = isinstance(inputs, tuple)
@@ -96,7 +100,7 @@ class Call:
         self.baselines = format_baselines(baselines, self.inputs)
         self.targets = format_targets(target, self.n_examples)
         labels = format_labels(feature_mask, self.inputs)
-        self._whole_values = labels is not None
+        self._whole_values = labels is not None or not shared
         self._forward_func, self._args = forward_func, additional_forward_args
         if perturbations_per_eval is not None:
             check_at_least("perturbations_per_eval", perturbations_per_eval, 1)
