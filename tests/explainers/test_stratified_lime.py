@@ -211,7 +211,8 @@ class TestKeeping:
     def test_saving_and_loading_keeps_everything(self, load, capsys):
         explainer = StratifiedLime(
             model, masker(), link=shap.links.logit, linearize_link=False, output_names=NAMES, seed=7,
-            sampler="stratified", weighting="importance", kernel="euclidean", max_evals=60, silent=True,
+            sampler="stratified", weighting="importance", kernel="euclidean", kernel_width=3.0,
+            max_evals=60, silent=True,
         )  # fmt: skip
         stream = io.BytesIO()
         explainer.save(stream)
@@ -231,3 +232,10 @@ class TestKeeping:
     def test_an_argument_of_the_call_overrides_its_default(self):
         explainer = StratifiedLime(model, masker(), seed=1, max_evals=40, tol=0.5)
         assert explainer(IMAGES, max_evals=50, tol=1e-9, silent=True).details[0].n_evals == 50
+
+
+def test_kernelshap_gives_shapley_values_and_says_so():
+    result = StratifiedLime(model, masker(), seed=0, weighting="kernelshap")(IMAGES[:1], max_evals=80, silent=True)
+    assert result.details[0].estimand == "Shapley"
+    total = result.values.sum((1, 2, 3)) + result.base_values
+    np.testing.assert_allclose(total, model(IMAGES[:1]), atol=1e-9)
