@@ -20,6 +20,7 @@ LAYERS = [
         "_arguments",
         "_batching",
         "_mixing",
+        "_superpixels",
         "game",
         "explanation",
         "_captum_compat",
