@@ -55,6 +55,8 @@ class SamplerLaws:
         counts = np.bincount(sizes, minlength=n + 1)
         assert not counts[law == 0].any()
         kept = law > 0
+        if kept.sum() == 1:  # nothing to test: all rows have that size
+            return
         assert chisquare(counts[kept], rows * law[kept]).pvalue > 1e-4
 
     def test_players_are_exchangeable(self):

@@ -21,6 +21,7 @@ LAYERS = [
         "_batching",
         "_exchange",
         "_mixing",
+        "_superpixels",
         "game",
         "explanation",
         "_captum_compat",

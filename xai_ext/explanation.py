@@ -6,8 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xai_ext._checks import InputError
+from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext._types import AnyArray, FloatArray, IntArray
 
 
@@ -72,3 +73,51 @@ class Explanation:
         if not -len(self.labels) <= index < len(self.labels):
             raise InputError(f"index must name one of {len(self.labels)} inputs, got {index}")
         return self.labels[index]
+
+
+def segments_mask(
+    labels: IntArray,
+    values: FloatArray,
+    *,
+    sign: str = "positive",
+    top: int | None = None,
+    min_weight: float = 0.0,
+) -> NDArray[np.int8]:
+    """The regions that speak most for or against: those that lime's ``get_image_and_mask`` outlines.
+
+    Parameters
+    ----------
+    labels : int array (H, W)
+        Regions 0..n-1.
+    values : array (n,)
+        Of one output.
+    sign : {"positive", "negative", "both"}
+    top : int, optional
+        At most so many regions, the largest absolute values first; ties go to the smaller region. With one sign,
+        they are counted among the regions of that sign that pass `min_weight`; with "both" before it, as in lime.
+    min_weight : float
+        Absolute value that a region must exceed (with "both": reach).
+
+    Returns
+    -------
+    int8 array (H, W)
+        1 on regions for, -1 on regions against where both are asked for, 0 elsewhere. Regions against carry 1
+        with ``sign="negative"``, as in lime.
+    """
+    check_choice("sign", sign, ("positive", "negative", "both"))
+    if top is not None:
+        check_at_least("top", top, 1)
+    values = np.asarray(values)
+    if values.ndim != 1 or (labels.size and not 0 <= labels.min() <= labels.max() < len(values)):
+        raise InputError(f"values must be (n,), one per region, of one output, got shape {values.shape}")
+    order = np.argsort(-np.abs(values), kind="stable")
+    if sign == "both":
+        chosen = [i for i in order[:top] if abs(values[i]) >= min_weight]
+        marks = np.where(values < 0, -1, 1)
+    else:
+        side = values if sign == "positive" else -values
+        chosen = [i for i in order if side[i] > max(0.0, min_weight)][:top]
+        marks = np.ones(len(values))
+    marked = np.zeros(len(values), dtype=np.int8)
+    marked[chosen] = marks[chosen]
+    return np.asarray(marked[labels])

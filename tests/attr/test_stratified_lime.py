@@ -10,12 +10,13 @@ from captum._utils.models.linear_model import SkLearnLasso, SkLearnLinearRegress
 from captum.attr import Lime, LLMAttribution, TextTokenInput
 from captum.attr._core.lime import get_exp_kernel_similarity_function
 from captum.testing.helpers.basic_models import BasicModel_MultiLayer
+from sklearn.linear_model import LinearRegression
 from torch import nn
 
 from tests.attr.conformance import CaptumConformance, X
 from xai_ext.attr import StratifiedLime
-from xai_ext.methods.lime import Ridge
-from xai_ext.samplers import Bernoulli
+from xai_ext.methods.lime import Lasso, Ridge, Select
+from xai_ext.samplers import Bernoulli, Stratified
 
 
 class TestConformance(CaptumConformance):
@@ -219,3 +220,43 @@ def test_the_defaults_are_antithetic_pairs_limes_kernel_and_ridge():
         kernel_width=0.25,
     ).attribute(x, n_samples=1000, seed=1)  # fmt: skip
     np.testing.assert_array_equal(defaults, spelt_out)
+
+
+class TestKnobs:
+    def explain(self, **knobs):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(0)).eval()
+        mask = torch.arange(64).reshape(8, 8) // 4
+        x = torch.rand(1, 3, 8, 8)
+        (explanation,) = StratifiedLime(model, **knobs).explain(x, feature_mask=mask, n_samples=120, seed=1)
+        return explanation
+
+    @pytest.mark.parametrize("sampler", ["mc", "stratified", "stratified_pairs", "published", "glime"])
+    def test_every_sampler_has_a_name(self, sampler):
+        explanation = self.explain(sampler=sampler, weighting="none" if sampler == "glime" else "importance")
+        assert explanation.estimand == "LIME"
+
+    def test_shapley_values_come_with_their_own_law_unless_told(self):
+        explanation = self.explain(weighting="kernelshap")
+        assert explanation.estimand == "Shapley"
+        assert "shapley" in explanation.diagnostics["law"]
+        assert explanation.values.sum() == pytest.approx(float(explanation.full_value - explanation.base_value))
+        insisted = self.explain(weighting="kernelshap", sampler=Stratified("shapley", pairs=True))
+        assert "pairs=True" in insisted.diagnostics["law"]
+
+    def test_glime_needs_a_kernel_of_sizes(self):
+        with pytest.raises(ValueError, match="law='kernel' and kernel="):
+            self.explain(sampler="glime", kernel="pixel_cosine")
+
+    def test_few_features_are_selected_before_the_surrogate_is_fitted(self):
+        assert np.count_nonzero(self.explain(num_features=3).values) == 3
+        captums = self.explain(num_features=3, interpretable_model=SkLearnLinearRegression())
+        assert np.count_nonzero(captums.values) == 3
+
+    @pytest.mark.parametrize("model", [Lasso(0.1), LinearRegression(), Select(2), Ridge(2.0)], ids=str)
+    def test_surrogates_and_regressors_are_interpretable_models(self, model):
+        assert self.explain(interpretable_model=model).values.any()
+
+    def test_an_unknown_weighting_is_refused_at_once(self):
+        with pytest.raises(ValueError, match="did you mean 'kernelshap'"):
+            StratifiedLime(nn.Identity(), weighting="kernelshp")

@@ -73,3 +73,10 @@ class TestHosts:
         assert result.values.shape == rows.shape
         expected = (rows - tabular.data.mean(0)) * weights
         np.testing.assert_allclose(result.values, expected, atol=0.2)  # the ridge shrinks
+
+
+def test_kernelshap_gives_shapley_values_and_says_so():
+    result = StratifiedLime(model, masker(), seed=0, weighting="kernelshap")(IMAGES[:1], max_evals=80, silent=True)
+    assert result.details[0].estimand == "Shapley"
+    total = result.values.sum((1, 2, 3)) + result.base_values
+    np.testing.assert_allclose(total, model(IMAGES[:1]), atol=1e-9)

@@ -216,7 +216,8 @@ def test_the_estimand_says_what_is_estimated():
         return lime(game_of(xor_and, 5), sampler, weighting=weighting).estimand
 
     assert estimand(Antithetic(), "kernel") == estimand(Stratified(), "importance") == "LIME"
-    assert "Stratified" in estimand(Stratified(), "kernel")
+    assert estimand(Stratified(), "kernel") == "uniform-strata LIME"
+    assert "Stratified" in estimand(Stratified("shapley"), "kernel")
 
 
 class TestErrors:

@@ -2,11 +2,20 @@
 
 import pytest
 
+from xai_ext.methods.lime import Cosine
 from xai_ext.samplers import Antithetic, Bernoulli, Stratified, named_sampler
 
 
 def test_names_stand_for_samplers():
     assert [named_sampler(n) for n in ("mc", "antithetic", "stratified")] == [Bernoulli(), Antithetic(), Stratified()]
+    assert named_sampler("stratified_pairs") == Stratified(pairs=True)
+    assert named_sampler("published") == Stratified(allocation="iid")
+    assert named_sampler("glime", Cosine(0.5)) == Stratified("kernel", kernel=Cosine(0.5))
+
+
+def test_glime_needs_the_kernel_that_it_draws_from():
+    with pytest.raises(ValueError, match="law='kernel' and kernel="):
+        named_sampler("glime")
 
 
 def test_an_instance_passes():

@@ -13,7 +13,9 @@ from xai_ext._captum_compat import get_exp_kernel_similarity_function
 from xai_ext._checks import InputTypeError
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.attr._call import Example
-from xai_ext.methods._surrogates import Fit, Ridge, Rows, Surrogate
+from xai_ext.methods._rows import Fit, Rows, Surrogate
+from xai_ext.methods._surrogates import ScikitLearn
+from xai_ext.methods.lime import Lasso, Linear, Ridge, Select
 
 
 def captums_default_similarity(original: Inputs, perturbed: Inputs, interpretable: Any, **kwargs: Any) -> float:
@@ -21,15 +23,24 @@ def captums_default_similarity(original: Inputs, perturbed: Inputs, interpretabl
     return float(get_exp_kernel_similarity_function()(original, perturbed, interpretable, **kwargs))
 
 
-def as_surrogate(model: Any) -> Surrogate:
+def as_surrogate(model: Any, num_features: int | None) -> Surrogate | None:
+    """Captum's models and scikit-learn's wrapped; None stands for the default of the weighting."""
+    surrogate = _as_surrogate(model)
+    return surrogate if num_features is None else Select(num_features, final=surrogate or Ridge())
+
+
+def _as_surrogate(model: Any) -> Surrogate | None:
     if model is None:
-        return Ridge()
-    if isinstance(model, Ridge):
+        return None
+    if isinstance(model, Ridge | Linear | Lasso | Select):
         return model
     if hasattr(model, "fit") and hasattr(model, "representation"):
         return _CaptumSurrogate(model)
+    if hasattr(model, "get_params"):
+        return ScikitLearn(model)
     raise InputTypeError(
-        f"interpretable_model must be a Captum Model (fit, representation) or a Ridge, got {type(model).__name__}"
+        "interpretable_model must be a Captum Model (fit, representation), a surrogate of this package (Ridge, "
+        f"Linear, Lasso, Select) or a regressor of scikit-learn, got {type(model).__name__}"
     )
 
 

@@ -19,9 +19,10 @@ from xai_ext.attr._lime_parts import Similarity, as_surrogate, captums_default_s
 from xai_ext.explanation import Explanation
 from xai_ext.game import Game
 from xai_ext.methods._kernels import Kernel, named_kernel
-from xai_ext.methods._surrogates import Surrogate
-from xai_ext.methods.lime import lime
-from xai_ext.samplers import Sampler, named_sampler
+from xai_ext.methods._rows import Surrogate
+from xai_ext.methods._weightings import Weighting, check_weighting
+from xai_ext.methods.lime import host_sampler, lime
+from xai_ext.samplers import Sampler
 
 _MANY_PLAYERS = 10_000
 
@@ -31,9 +32,9 @@ class _Settings:
     """How coalitions are drawn, weighted and fitted."""
 
     sampler: Sampler
-    weighting: str
+    weighting: Weighting
     kernel: Kernel
-    surrogate: Surrogate
+    surrogate: Surrogate | None
     similarity_func: Callable[..., Any] | None
     perturb_func: Callable[..., Any] | None
 
@@ -46,22 +47,26 @@ class StratifiedLime(Lime):  # type: ignore[misc]
     forward_func : callable
         The model or any function of the inputs that returns a tensor (N, ...), or one answer per batch.
     interpretable_model : optional
-        A Captum ``Model`` (``fit(DataLoader of (X, y, w))``, ``representation()``) or a `Ridge` of this package;
-        None is ``Ridge(1.0)``, lime's, not Captum's ``Lasso(0.01)``, which sets most coefficients of a
-        probability to zero.
+        A Captum ``Model`` (``fit(DataLoader of (X, y, w))``, ``representation()``), a surrogate of
+        `xai_ext.methods.lime` (Ridge, Linear, Lasso, Select) or a regressor of scikit-learn; None is
+        ``Ridge(1.0)``, lime's, not Captum's ``Lasso(0.01)``, which sets most coefficients of a probability to zero.
     similarity_func : callable, optional
         Weight of one sample, called as Captum calls it; None uses `kernel`.
     perturb_func : callable, optional
         Replaces the sampler: the whole call is then Captum's own ``Lime.attribute``.
-    sampler : {"antithetic", "mc", "stratified"} or Sampler
+    sampler : {"antithetic", "mc", "stratified", "stratified_pairs", "published", "glime"} or Sampler
         How coalitions are drawn: pairs of complements; independent fair coins; every coalition size equally
-        often.
-    weighting : {"kernel", "importance", "none"}
-        See `xai_ext.methods.lime.lime`.
+        often, alone, in pairs of complements, or on average only, as published [1]_; by the kernel itself, which
+        goes with ``weighting="none"``. With ``weighting="kernelshap"`` the default is KernelSHAP's law instead;
+        `Antithetic()` insists.
+    weighting : {"kernel", "importance", "none", "kernelshap"} or PublishedCode
+        See `xai_ext.methods.lime.lime`; "kernelshap" gives Shapley values.
     kernel : {"cosine", "euclidean", "pixel_cosine"} or kernel
         Distance that the weight falls with: lime's, on coalitions; Euclidean, on coalitions; Captum's, on pixels.
     kernel_width : float
         0.25 is lime's for "cosine"; Captum's for "pixel_cosine" is 1.0.
+    num_features : int, optional
+        At most so many coefficients differ from 0, chosen as lime chooses them.
 
     Notes
     -----
@@ -84,16 +89,20 @@ class StratifiedLime(Lime):  # type: ignore[misc]
         perturb_func: Callable[..., Any] | None = None,
         *,
         sampler: str | Sampler = "antithetic",
-        weighting: str = "kernel",
+        weighting: Weighting = "kernel",
         kernel: str | Kernel = "cosine",
         kernel_width: float = 0.25,
+        num_features: int | None = None,
     ) -> None:
         super().__init__(forward_func, interpretable_model, similarity_func or captums_default_similarity, perturb_func)
+        chosen, weighting = named_kernel(kernel, kernel_width), check_weighting(weighting)
+        if similarity_func is not None:
+            weighting = "importance"
         self._settings = _Settings(
-            sampler=named_sampler(sampler),
-            weighting="importance" if similarity_func is not None else weighting,
-            kernel=named_kernel(kernel, kernel_width),
-            surrogate=as_surrogate(interpretable_model),
+            sampler=host_sampler(sampler, weighting, chosen),
+            weighting=weighting,
+            kernel=chosen,
+            surrogate=as_surrogate(interpretable_model, num_features),
             similarity_func=similarity_func,
             perturb_func=perturb_func,
         )

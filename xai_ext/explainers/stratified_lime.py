@@ -10,16 +10,16 @@ from xai_ext.explainers._base import RegionExplainer
 from xai_ext.explainers._row import Row
 from xai_ext.explanation import Explanation
 from xai_ext.methods._kernels import Kernel, named_kernel
-from xai_ext.methods._surrogates import Surrogate
-from xai_ext.methods.lime import lime
-from xai_ext.samplers import Sampler, named_sampler
+from xai_ext.methods._weightings import Weighting, check_weighting
+from xai_ext.methods.lime import host_sampler, lime
+from xai_ext.samplers import Sampler
 
 
 class StratifiedLime(RegionExplainer):
     """LIME coefficients of the masker's regions, with standard errors, as a ``shap.Explainer``.
 
     These are coefficients of a local linear surrogate, not Shapley values: they need not sum to
-    f(x) - f(baseline).
+    f(x) - f(baseline). The exception is ``weighting="kernelshap"``; the estimand in ``details`` says which.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class StratifiedLime(RegionExplainer):
     sampler, weighting, kernel, kernel_width
         As in `xai_ext.attr.StratifiedLime`.
     surrogate : optional
-        Default ``Ridge(1.0)``.
+        `Ridge`, `Linear`, `Lasso`, `Select` or a regressor of scikit-learn; default ``Ridge(1.0)``.
 
     References
     ----------
@@ -62,15 +62,16 @@ class StratifiedLime(RegionExplainer):
         seed: int | None = None,
         call_defaults: Mapping[str, Any] | None = None,
         sampler: str | Sampler = "antithetic",
-        weighting: str = "kernel",
+        weighting: Weighting = "kernel",
         kernel: str | Kernel = "cosine",
         kernel_width: float = 0.25,
-        surrogate: Surrogate | None = None,
+        surrogate: Any = None,
         **more: Any,
     ) -> None:
         super().__init__(model, masker, link, linearize_link, output_names, feature_names, seed, call_defaults, **more)
-        self.sampler, self.weighting, self.surrogate = named_sampler(sampler), weighting, surrogate
         self.kernel, self.kernel_width = named_kernel(kernel, kernel_width), kernel_width
+        self.weighting, self.surrogate = check_weighting(weighting), surrogate
+        self.sampler = host_sampler(sampler, weighting, self.kernel)
 
     def explain_game(
         self,

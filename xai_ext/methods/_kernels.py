@@ -6,14 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from xai_ext._checks import InputError, InputTypeError, check_choice, check_positive
+from xai_ext._checks import InputTypeError, check_choice, check_positive
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.game import Game
-from xai_ext.samplers import Sampler
-from xai_ext.samplers.bernoulli import log_binomial
 
 Weigh = Callable[[BoolArray], FloatArray]
-WEIGHTINGS = ("kernel", "importance", "none")
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,15 @@ class Cosine:
 
     def __call__(self, coalitions: BoolArray) -> FloatArray:
         """Weights (m,) of coalitions (m, n)."""
-        return _gauss(1 - np.sqrt(coalitions.mean(1)), self.width)
+        return _gauss(self.distance(coalitions), self.width)
+
+    def distance(self, coalitions: BoolArray) -> FloatArray:
+        """Distances (m,) to the grand coalition."""
+        return np.asarray(1 - np.sqrt(coalitions.mean(1)))
+
+    def width_for(self, n: int) -> float:
+        """The width with n players."""
+        return self.width
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,15 @@ class Euclidean:
 
     def __call__(self, coalitions: BoolArray) -> FloatArray:
         """Weights (m,) of coalitions (m, n)."""
-        n = coalitions.shape[1]
-        return _gauss(np.sqrt(n - coalitions.sum(1)), 0.75 * np.sqrt(n) if self.width is None else self.width)
+        return _gauss(self.distance(coalitions), self.width_for(coalitions.shape[1]))
+
+    def distance(self, coalitions: BoolArray) -> FloatArray:
+        """Distances (m,) to the grand coalition."""
+        return np.asarray(np.sqrt(coalitions.shape[1] - coalitions.sum(1)))
+
+    def width_for(self, n: int) -> float:
+        """The width with n players."""
+        return float(0.75 * np.sqrt(n)) if self.width is None else self.width
 
 
 @dataclass(frozen=True)
@@ -107,30 +119,6 @@ def named_kernel(kernel: str | Kernel, width: float) -> Kernel:
     if not callable(kernel) and not isinstance(kernel, PixelCosine):
         raise InputTypeError(f"kernel must be a name or a callable of coalitions, got {type(kernel).__name__}")
     return kernel
-
-
-def weights(kernel: Kernel, weighting: str, sampler: Sampler, game: Game) -> Weigh:
-    """Coalitions (m, n) -> weights (m,) for rows drawn by ``sampler``."""
-    check_choice("weighting", weighting, WEIGHTINGS)
-    if weighting == "none":
-        return lambda coalitions: np.ones(len(coalitions))
-    kappa = kernel.on(game) if isinstance(kernel, PixelCosine) else kernel
-    n = game.n_players
-    log_ratio = np.zeros(n + 1)
-    if weighting == "importance":
-        # 2^-n / (P(s) / C(n, s)): what turns the sampler's law into that of LIME
-        log_ratio = log_binomial(n) - n * np.log(2) - sampler.log_law(n)
-
-    def weigh(coalitions: BoolArray) -> FloatArray:
-        values = np.asarray(kappa(coalitions), dtype=np.float64)
-        if values.shape != (len(coalitions),) or not np.isfinite(values).all() or (values < 0).any():
-            raise InputError(
-                f"the kernel {kernel} must return finite weights >= 0 of shape ({len(coalitions)},), got {values}"
-            )
-        ratio: FloatArray = np.exp(log_ratio[coalitions.sum(1)])
-        return values * ratio
-
-    return weigh
 
 
 def _gauss(distance: FloatArray, width: float) -> FloatArray:

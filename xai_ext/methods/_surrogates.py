@@ -1,53 +1,17 @@
-"""Linear surrogates of scores over coalitions, and how sure their coefficients are."""
+"""Linear surrogates of scores over coalitions."""
 
-import copy
+import inspect
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from xai_ext._checks import InputError
-from xai_ext._types import BoolArray, FloatArray, IntArray
-from xai_ext.samplers import Sampler
+from xai_ext._checks import InputError, InputTypeError, check_choice, check_positive
+from xai_ext._types import AnyArray, FloatArray
+from xai_ext.methods._rows import Fit, Rows, Surrogate
 
-_LEAST = 1e-3  # floor of the eigenvalues of I - H
-_FOLDS = 20
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What a surrogate is fitted to.
-
-    The first `n_fixed` rows were not drawn (the anchors, or all of an enumeration): they carry no sampling error.
-    """
-
-    coalitions: BoolArray
-    scores: FloatArray
-    weights: FloatArray
-    n_fixed: int
-
-    def subset(self, index: IntArray) -> "Rows":
-        return Rows(self.coalitions[index], self.scores[index], self.weights[index], self.n_fixed)
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """Coefficients (n, k) and intercepts (k,); `influence` (n, m) maps scores times sqrt(weight) to coefficients."""
-
-    coefficients: FloatArray
-    intercept: FloatArray
-    influence: FloatArray | None = None
-    design: FloatArray | None = None
-
-    def predict(self, coalitions: BoolArray) -> FloatArray:
-        return coalitions @ self.coefficients + self.intercept
-
-
-class Surrogate(Protocol):
-    """A model that is linear in the players."""
-
-    def fit(self, rows: Rows) -> Fit: ...
+__all__ = ["Fit", "Lasso", "Linear", "Ridge", "Rows", "ScikitLearn", "Surrogate", "as_surrogate"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +23,17 @@ class Ridge:
     alpha : float
         Penalty on the squared coefficients, on the scale of the weights as they are (they are not normalised).
         With 0, least squares of minimum norm.
+    prior : array (n,) or (n, k), optional
+        The coefficients that the penalty pulls towards, 0 by default: BayLIME with a fixed prior [1]_.
+
+    References
+    ----------
+    .. [1] Zhao, Huang, Huang, Robu, Flynn, "BayLIME: Bayesian local interpretable model-agnostic explanations",
+       UAI 2021.
     """
 
     alpha: float = 1.0
+    prior: AnyArray | None = None
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.alpha) or self.alpha < 0:
@@ -69,91 +41,154 @@ class Ridge:
 
     def fit(self, rows: Rows) -> Fit:
         """Coefficients in closed form, of whichever system is smaller: players or rows."""
-        root = np.sqrt(rows.weights)[:, None]
+        root = np.sqrt(rows.weights)
         total = rows.weights.sum()
         center = rows.weights @ rows.coalitions / total
-        gain = rows.scores - rows.scores[0]  # exactly 0 for a constant score
-        mean = rows.weights @ gain / total
-        design = root * (rows.coalitions - center)
-        influence = self._influence(design)
-        coefficients = influence @ (root * (gain - mean))
-        return Fit(coefficients, rows.scores[0] + mean - center @ coefficients, influence, design)
+        design = root[:, None] * (rows.coalitions - center)
+        influence, rank = self._influence(design)
+        prior = self._prior(rows)
+        columns = []
+        # output by output: one column of a matrix product has other bits than the product of one column
+        for y, b in zip(rows.scores.T, prior.T, strict=True):
+            y = y - rows.coalitions @ b if self.prior is not None else y
+            gain = y - y[0]  # exactly 0 for a constant score
+            mean = rows.weights @ gain / total
+            beta = influence @ (root * (gain - mean))
+            columns.append((beta + b, y[0] + mean - center @ beta))
+        coefficients, intercept = (np.stack(c, axis=-1) for c in zip(*columns, strict=True))
+        spread = (design**2).sum(0)
+        shrinkage = float(np.median(self.alpha / (self.alpha + spread))) if self.alpha else 0.0
+        note = "" if rank == len(influence) else _rank_note(rank, len(influence))
+        return Fit(coefficients, intercept, influence, design, shrinkage=shrinkage, note=note)
 
-    def _influence(self, design: FloatArray) -> FloatArray:
-        if self.alpha == 0:
-            return np.asarray(np.linalg.pinv(design, rcond=1e-10))
+    def _prior(self, rows: Rows) -> FloatArray:
+        n, k = rows.coalitions.shape[1], rows.scores.shape[1]
+        if self.prior is None:
+            return np.zeros((n, k))
+        prior = np.asarray(self.prior, dtype=np.float64)
+        if prior.shape not in ((n,), (n, k)):
+            raise InputError(f"prior must have shape ({n},) or ({n}, {k}), got {prior.shape}")
+        return np.broadcast_to(prior.reshape(n, -1), (n, k))
+
+    def _influence(self, design: FloatArray) -> tuple[FloatArray, int]:
         m, n = design.shape
+        if self.alpha == 0:
+            u, s, v = np.linalg.svd(design, full_matrices=False)
+            kept = s > 1e-10 * s.max(initial=0)
+            return (v[kept].T / s[kept]) @ u[:, kept].T, int(kept.sum())
         gram = design.T @ design if n <= m else design @ design.T
         gram[np.diag_indices_from(gram)] += self.alpha
         factor = cho_factor(gram)
-        return np.asarray(cho_solve(factor, design.T) if n <= m else cho_solve(factor, design).T)
+        return np.asarray(cho_solve(factor, design.T) if n <= m else cho_solve(factor, design).T), n
 
 
-def standard_error(
-    surrogate: Surrogate, rows: Rows, fit: Fit, sampler: Sampler, rng: np.random.Generator
-) -> FloatArray:
-    """Standard error of sampling of each coefficient, (n, k)."""
-    if rows.n_fixed == len(rows.coalitions):
-        return np.zeros_like(fit.coefficients)
-    if fit.influence is None or fit.design is None:
-        return _jackknife(surrogate, rows, sampler, rng)
-    return _sandwich(rows, fit.influence, fit.design, fit.predict(rows.coalitions), sampler)
+@dataclass(frozen=True)
+class Linear:
+    """Weighted least squares; of minimum norm, with a warning, where the rows do not determine the coefficients."""
+
+    def fit(self, rows: Rows) -> Fit:
+        """As `Ridge` without penalty."""
+        return Ridge(0.0).fit(rows)
 
 
-def _sandwich(
-    rows: Rows, influence: FloatArray, design: FloatArray, predicted: FloatArray, sampler: Sampler
-) -> FloatArray:
-    """Cluster-robust covariance with the bias-reduced residuals of Bell and McCaffrey (CR2).
+@dataclass(frozen=True)
+class Lasso:
+    """Weighted lasso [1]_, each output by itself.
 
-    A cluster is what was drawn together; with fixed strata the spread is taken around each stratum's mean.
+    Parameters
+    ----------
+    alpha : float
+        Penalty on the absolute coefficients, as in scikit-learn (weights are normalised there).
+    scale : {"score", "raw"}
+        "score": the penalty is in units of the weighted standard deviation of the score, so that coefficients do
+        not vanish because the score is a probability. "raw": on the score as it is, Captum's default.
+
+    References
+    ----------
+    .. [1] Tibshirani, "Regression shrinkage and selection via the lasso", JRSS B 58 (1996).
     """
-    width = 2 if sampler.group == "pair" else 1
-    root = np.sqrt(rows.weights)[:, None]
-    drawn = slice(rows.n_fixed, None)
-    scaled, inside, root, outside = (
-        _clusters(a[drawn], width) for a in (root * (rows.scores - predicted), design, root, influence.T)
+
+    alpha: float = 0.01
+    scale: str = "score"
+
+    def __post_init__(self) -> None:
+        check_positive("alpha", self.alpha)
+        check_choice("scale", self.scale, ("score", "raw"))
+
+    def fit(self, rows: Rows) -> Fit:
+        """Coefficients by coordinate descent."""
+        mean = rows.weights @ rows.scores / rows.weights.sum()
+        spread = np.ones_like(mean)
+        if self.scale == "score":
+            spread = np.sqrt(rows.weights @ (rows.scores - mean) ** 2 / rows.weights.sum())
+        spread = np.where(spread > 1e-12 * np.abs(rows.scores).max(0), spread, 1.0)
+        columns = [self._column(rows, y) for y in ((rows.scores - mean) / spread).T]
+        coefficients, intercept = (np.stack(c, axis=-1) for c in zip(*columns, strict=True))
+        return Fit(coefficients * spread, mean + intercept * spread)
+
+    def _column(self, rows: Rows, y: FloatArray) -> tuple[FloatArray, float]:
+        from sklearn.linear_model import Lasso as SkLasso
+
+        if not y.any():
+            return np.zeros(rows.coalitions.shape[1]), 0.0
+        model = SkLasso(self.alpha, tol=1e-10, max_iter=100_000)
+        model.fit(rows.coalitions.astype(np.float64), y, sample_weight=rows.weights)
+        return model.coef_, model.intercept_
+
+
+@dataclass(frozen=True, eq=False)
+class ScikitLearn:
+    """A linear regressor of scikit-learn, or one like it, cloned for each output.
+
+    Parameters
+    ----------
+    regressor : estimator
+        With ``fit(X, y, sample_weight=)`` and, once fitted, ``coef_``.
+    """
+
+    regressor: Any
+
+    def __post_init__(self) -> None:
+        fit = getattr(self.regressor, "fit", None)
+        if fit is None or "sample_weight" not in inspect.signature(fit).parameters:
+            raise _unusable(self.regressor)
+
+    def fit(self, rows: Rows) -> Fit:
+        """A clone fitted to each output."""
+        from sklearn.base import clone
+
+        columns = []
+        for y in rows.scores.T:
+            model = clone(self.regressor)
+            model.fit(rows.coalitions.astype(np.float64), np.ascontiguousarray(y), sample_weight=rows.weights)
+            if not hasattr(model, "coef_"):
+                raise _unusable(self.regressor)
+            columns.append((np.ravel(model.coef_), np.ravel(getattr(model, "intercept_", 0.0))[0]))
+        coefficients, intercept = (np.stack(c, axis=-1) for c in zip(*columns, strict=True))
+        return Fit(coefficients, intercept)
+
+
+def as_surrogate(model: Any) -> Surrogate:
+    """A surrogate of this package as it is, a regressor of scikit-learn wrapped; None is ``Ridge(1.0)``."""
+    if model is None:
+        return Ridge()
+    if hasattr(model, "get_params"):
+        return ScikitLearn(model)
+    if not hasattr(model, "fit"):
+        raise _unusable(model)
+    surrogate: Surrogate = model
+    return surrogate
+
+
+def _unusable(model: Any) -> InputTypeError:
+    return InputTypeError(
+        "surrogate must be Ridge, Linear, Lasso, Select or a regressor with fit(X, y, sample_weight=) and coef_, "
+        f"got {type(model).__name__}"
     )
-    hat = inside @ outside.swapaxes(1, 2) + root @ root.swapaxes(1, 2) / rows.weights.sum()
-    eigenvalues, vectors = np.linalg.eigh(np.eye(width) - hat)
-    correction = (vectors / np.sqrt(np.maximum(eigenvalues, _LEAST))[:, None]) @ vectors.swapaxes(1, 2)
-    adjusted = correction @ scaled
-    if sampler.group == "stratum":
-        sizes = rows.coalitions[drawn].sum(1)
-        return np.asarray(np.sqrt(_within_strata(outside[:, 0], adjusted[:, 0], sizes)))
-    pairs = [(i, j) for i in range(width) for j in range(width)]
-    variance = sum((outside[:, i] * outside[:, j]).T @ (adjusted[:, i] * adjusted[:, j]) for i, j in pairs)
-    return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
 
-def _clusters(rows: FloatArray, width: int) -> FloatArray:
-    """(m, c) -> (m / width, width, c); a missing partner is a row of zeros, which contributes nothing."""
-    padded = np.pad(rows, ((0, -len(rows) % width), (0, 0)))
-    return padded.reshape(-1, width, rows.shape[1])
-
-
-def _within_strata(influence: FloatArray, adjusted: FloatArray, sizes: IntArray) -> FloatArray:
-    """Sum over strata of the scatter around the stratum's mean, (n, k); a single row counts around zero."""
-    variance = np.zeros((influence.shape[1], adjusted.shape[1]))
-    for size in np.unique(sizes):
-        rows = sizes == size
-        m = int(rows.sum())
-        squares = (influence[rows] ** 2).T @ adjusted[rows] ** 2
-        total = influence[rows].T @ adjusted[rows]
-        variance += squares if m == 1 else m / (m - 1) * (squares - total**2 / m)
-    return np.maximum(variance, 0)
-
-
-def _jackknife(surrogate: Surrogate, rows: Rows, sampler: Sampler, rng: np.random.Generator) -> FloatArray:
-    """Delete-a-group jackknife: refit a copy without each of 20 random groups; pairs stay together."""
-    surrogate = copy.deepcopy(surrogate)
-    fixed = np.arange(rows.n_fixed)
-    width = 2 if sampler.group == "pair" else 1
-    drawn = len(rows.coalitions) - rows.n_fixed
-    n_clusters = -(-drawn // width)
-    folds = min(_FOLDS, n_clusters)
-    fold = (rng.permutation(n_clusters) % folds)[np.arange(drawn) // width]
-    refits = [
-        surrogate.fit(rows.subset(np.concatenate([fixed, rows.n_fixed + np.flatnonzero(fold != i)]))).coefficients
-        for i in range(folds)
-    ]
-    return np.asarray(np.sqrt((folds - 1) * np.var(refits, axis=0)))
+def _rank_note(rank: int, n: int) -> str:
+    return (
+        f"the rows determine {rank} of {n} coefficients: these are the least squares of minimum norm; "
+        "fix: a larger budget, fewer players, or Ridge()"
+    )

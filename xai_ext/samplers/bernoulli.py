@@ -4,19 +4,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import gammaln, xlog1py, xlogy
+from scipy.special import xlog1py, xlogy
 
 from xai_ext._checks import InputError
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.samplers._base import Group
+from xai_ext.samplers._laws import log_binomial
 
 _CHUNK = 2**20  # random numbers held at once
-
-
-def log_binomial(n: int) -> FloatArray:
-    """Log C(n, s) for s = 0..n, (n+1,)."""
-    s = np.arange(n + 1)
-    return np.asarray(gammaln(n + 1) - gammaln(s + 1) - gammaln(n - s + 1))
 
 
 @dataclass(frozen=True)

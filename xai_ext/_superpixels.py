@@ -1,0 +1,46 @@
+"""Images of superpixels in NumPy, for a host that takes arrays."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from xai_ext._types import AnyArray, BoolArray, IntArray
+
+
+def two_dimensional(classifier_fn: Callable[[AnyArray], AnyArray]) -> Callable[[AnyArray], AnyArray]:
+    """A classifier whose one score per image is a column."""
+
+    def classify(images: AnyArray) -> AnyArray:
+        scores = np.asarray(classifier_fn(images))
+        return scores[:, None] if scores.ndim == 1 else scores
+
+    return classify
+
+
+def segment_means(image: AnyArray, segments: IntArray) -> AnyArray:
+    """The fill of lime, for any number of channels and rounded as lime rounds."""
+    fill = image.copy()
+    for segment in range(int(segments.max()) + 1):
+        pixels = image[segments == segment]
+        fill[segments == segment] = [np.mean(pixels[:, c]) for c in range(image.shape[-1])]
+    return fill
+
+
+def scores(
+    image: AnyArray,
+    fill: AnyArray,
+    segments: IntArray,
+    classifier_fn: Callable[[AnyArray], AnyArray],
+    coalitions: BoolArray,
+    batch_size: int,
+) -> AnyArray:
+    """Scores of coalitions (m, n) of segments, batch by batch; the rest is filled."""
+    from tqdm.auto import tqdm
+
+    rows: list[AnyArray] = []
+    with tqdm(total=len(coalitions)) as bar:
+        for start in range(0, len(coalitions), batch_size):
+            keep = coalitions[start : start + batch_size][:, segments]
+            rows.extend(classifier_fn(np.where(keep[..., None], image, fill)))
+            bar.update(len(keep))
+    return np.array(rows)

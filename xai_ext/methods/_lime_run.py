@@ -1,0 +1,207 @@
+"""One run of LIME: which coalitions are evaluated, and what is reported of them."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from xai_ext._checks import InputError, check_at_least
+from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
+from xai_ext.explanation import Explanation
+from xai_ext.game import Game
+from xai_ext.methods import _diagnostics as diagnostics
+from xai_ext.methods._kernels import Kernel
+from xai_ext.methods._kernelshap import KernelShap
+from xai_ext.methods._rows import Fit, Rows, Surrogate
+from xai_ext.methods._standard_error import standard_error
+from xai_ext.methods._weightings import PublishedCode, Weighting, Weights
+from xai_ext.samplers import Sampler, Stratified
+from xai_ext.samplers._laws import binomial, uniform
+
+_FIRST_STOP, _STOP_FACTOR = 64, 1.5
+_LOW_ESS = 0.2
+
+
+@dataclass(frozen=True)
+class Top:
+    """The ``k`` outputs with the largest f(x), in that order; ties go to the smaller index."""
+
+    k: int
+
+    def __post_init__(self) -> None:
+        check_at_least("k", self.k, 1)
+
+
+Outputs = int | Sequence[int] | AnyArray | Top | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    rows: Rows
+    fit: Fit
+    std_error: FloatArray
+    stopped_by: str
+
+
+class Run:
+    """One call of `lime`: evaluates each distinct coalition once."""
+
+    def __init__(
+        self, game: Game, sampler: Sampler, surrogate: Surrogate, outputs: Outputs, fold_rng: np.random.Generator
+    ) -> None:
+        self.game, self.sampler, self.surrogate, self.fold_rng = game, sampler, surrogate, fold_rng
+        self._outputs = outputs
+        self._scores = np.stack([self.full_value, self.base_value])
+        self._anchors = np.stack([np.ones(game.n_players, bool), np.zeros(game.n_players, bool)])
+        self._index = {key: i for i, key in enumerate(_keys(self._anchors))}
+
+    @cached_property
+    def columns(self) -> IntArray:
+        """Indices of the explained outputs."""
+        return _output_indices(self._outputs, self.game.full_value)
+
+    @property
+    def full_value(self) -> FloatArray:
+        """f(x) of the explained outputs."""
+        return self.game.full_value[self.columns]
+
+    @property
+    def base_value(self) -> FloatArray:
+        """f(baseline) of the explained outputs."""
+        return self.game.base_value[self.columns]
+
+    def enumerated(self, weighted: Weights, budget: int) -> _Result:
+        """All coalitions, each with the multiplicity that the sampler's draws would have on average."""
+        n = self.game.n_players
+        coalitions = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+        w = weighted.enumerated(coalitions, budget - 2)
+        return self._fitted(Rows(coalitions, self.scores(coalitions), w, len(coalitions)), "budget")
+
+    def sampled(self, weighted: Weights, stops: Iterator[int], tol: float | None, rng: np.random.Generator) -> _Result:
+        """The anchors f(x), f(baseline) and as many draws as it takes."""
+        coalitions = self._anchors
+        limit = np.inf if tol is None else tol * np.abs(self.full_value - self.base_value)
+        for stop in stops:
+            drawn = self.sampler.ask(self.game.n_players, stop + 2 - len(coalitions), rng)
+            coalitions = np.concatenate([coalitions, drawn])
+            w = np.concatenate([weighted.anchors(self._anchors), weighted.drawn(coalitions[2:])])
+            result = self._fitted(Rows(coalitions, self.scores(coalitions), w, 2), "budget")
+            if tol is not None and (result.std_error <= limit).all():
+                return replace(result, stopped_by="tol")
+        return result
+
+    def scores(self, coalitions: BoolArray) -> FloatArray:
+        """Scores (m, k), from memory where a coalition was seen before."""
+        keys = _keys(coalitions)
+        new = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._index}
+        rows = sorted(new.values())
+        self._scores = np.concatenate([self._scores, self.game(coalitions[rows])[:, self.columns]])
+        self._index |= {keys[row]: i for i, row in enumerate(rows, start=len(self._index))}
+        return np.asarray(self._scores[[self._index[key] for key in keys]])
+
+    def explanation(self, result: _Result, estimand: str, weighting: Weighting) -> Explanation:
+        shape = self._shape()
+        report = self._report(result)
+        _warn(result.fit.note, report)
+        names = {"estimand": estimand, "weighting": weighting, "law": str(self.sampler)}
+        return Explanation(
+            values=result.fit.coefficients.reshape(-1, *shape),
+            std_error=result.std_error.reshape(-1, *shape),
+            labels=self.game.labels,
+            base_value=self.base_value.reshape(shape),
+            full_value=self.full_value.reshape(shape),
+            n_evals=self.game.n_evals,
+            estimand=estimand,
+            diagnostics=MappingProxyType({**report, **names, "complete": weighting == "kernelshap"}),
+        )
+
+    def _shape(self) -> tuple[int, ...]:
+        if self._outputs is None:
+            return self.game.masked_model.output_shape
+        return () if isinstance(self._outputs, int | np.integer) else (len(self.columns),)
+
+    def _report(self, result: _Result) -> dict[str, Any]:
+        rows, fit = result.rows, result.fit
+        enumerated = rows.n_fixed == len(rows.coalitions)
+        draws = slice(0 if enumerated else rows.n_fixed, None)
+        coalitions, scores = rows.coalitions[draws], rows.scores[draws]
+        return {
+            **diagnostics.of_fit(rows, fit, self.full_value),
+            **diagnostics.of_weights(rows, draws),
+            **diagnostics.of_scores(scores, self.full_value, self.base_value),
+            **diagnostics.of_coefficients(fit.coefficients),
+            "score_cv": diagnostics.score_cv(self.surrogate, rows, self.sampler, self.fold_rng),
+            "scores": scores,
+            "losses": (scores - fit.predict(coalitions)) ** 2,
+            "weights": rows.weights[draws],
+            "coalitions": diagnostics.packed(coalitions),
+            "outputs": self.columns,
+            "n_drawn": len(coalitions),
+            "n_distinct": len(self._index),
+            "enumerated": enumerated,
+            "stopped_by": result.stopped_by,
+        }
+
+    def _fitted(self, rows: Rows, stopped_by: str) -> _Result:
+        if not rows.weights.any() and not isinstance(self.surrogate, KernelShap):
+            raise InputError("the kernel gives every coalition weight 0; fix: a larger kernel width")
+        fit = self.surrogate.fit(rows)
+        return _Result(rows, fit, standard_error(self.surrogate, rows, fit, self.sampler, self.fold_rng), stopped_by)
+
+
+def _warn(note: str, report: dict[str, Any]) -> None:
+    if note:
+        warnings.warn(note, stacklevel=4)
+    if not report["enumerated"] and report["ess_ratio"] < _LOW_ESS:
+        warnings.warn(
+            f"the weights leave {report['ess']:.0f} effective of {report['n_drawn']} draws; fix: a wider "
+            "kernel, or the sampler Antithetic() (\"antithetic\"), with 'kernelshap' Stratified('shapley')",
+            stacklevel=4,
+        )
+
+
+def _output_indices(outputs: Outputs, full_value: FloatArray) -> IntArray:
+    k = len(full_value)
+    if outputs is None:
+        return np.arange(k)
+    if isinstance(outputs, Top):
+        if outputs.k > k:
+            raise InputError(f"outputs asks for the top {outputs.k} of {k} outputs")
+        return np.argsort(-full_value, kind="stable")[: outputs.k]
+    index = np.atleast_1d(np.asarray(outputs))
+    if index.ndim != 1 or not len(index) or index.dtype.kind not in "iu" or index.min() < 0 or index.max() >= k:
+        raise InputError(f"outputs must be None, Top(k) or integers from 0 to {k - 1}, got {outputs!r}")
+    return index.astype(np.int64)
+
+
+def stops(n: int, most: int, tol: float | None) -> Iterator[int]:
+    """Numbers of draws after which to look at the standard error, the last one is `most`."""
+    stop = max(_FIRST_STOP, 4 * n)
+    while tol is not None and stop < most:
+        yield stop
+        stop = 2 * int(_STOP_FACTOR * stop / 2)
+    yield most
+
+
+def _keys(coalitions: BoolArray) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(coalitions, axis=1)]
+
+
+def estimand_name(sampler: Sampler, weighting: Weighting, kernel: Kernel, n: int) -> str:
+    """What the coefficients estimate."""
+    if isinstance(weighting, PublishedCode):
+        return "published code"
+    fixed = {"kernelshap": "Shapley", "importance": "LIME"}
+    if weighting in fixed:
+        return fixed[weighting]
+    law = sampler.log_law(n) if hasattr(sampler, "log_law") else np.full(n + 1, np.nan)
+    drawn_with_kernel = isinstance(sampler, Stratified) and sampler.kernel is not None and sampler.kernel == kernel
+    if np.allclose(law, binomial(n)) if weighting == "kernel" else drawn_with_kernel:
+        return "LIME"
+    if weighting == "kernel" and np.allclose(law, uniform(n)):
+        return "uniform-strata LIME"
+    return f"linear fit under the law of {sampler}" + (" times the kernel" if weighting == "kernel" else "")
