@@ -37,7 +37,7 @@ class TestShapContract(ShapContract):
 
 class TestOtherSettings(Behaviour):
     explainer = StratifiedLime
-    settings = {"sampler": "stratified", "weighting": "importance", "kernel": "euclidean"}  # noqa: RUF012
+    settings = {"sampler": "stratified", "weighting": "importance", "kernel": "euclidean", "kernel_width": 3.0}  # noqa: RUF012
 
 
 class TestRandomness:
