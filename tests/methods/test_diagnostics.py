@@ -7,6 +7,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from tests.games import additive, bent, game_of, xor_and
+from xai_ext.methods._diagnostics import Report
 from xai_ext.methods.lime import Cosine, Linear, Ridge, Select, Top, lime
 from xai_ext.samplers import Antithetic, Bernoulli, Stratified
 
@@ -183,3 +184,17 @@ def test_a_ridge_on_a_constant_score_says_nothing():
     d = lime(game_of(lambda z: torch.ones(len(z)), N), budget=50, rng=0).diagnostics
     for key in ("score", "score_cv", "cv", "response_coverage_range"):
         assert np.isnan(d[key]).all()
+
+
+def test_a_late_entry_is_computed_once_and_nothing_can_be_set():
+    calls = []
+    report = Report({"known": 1}, late=lambda: calls.append(1) or 2)
+    assert list(report) == ["known", "late"]
+    assert len(report) == 2
+    assert not calls
+    assert dict(report) == {"known": 1, "late": 2} == {**report}
+    assert len(calls) == 1
+    with pytest.raises(TypeError, match="item assignment"):
+        report["known"] = 3
+    with pytest.raises(KeyError):
+        report["other"]

@@ -3,8 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from types import MappingProxyType
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -116,7 +115,12 @@ class Run:
             full_value=self.full_value.reshape(shape),
             n_evals=self.game.n_evals,
             estimand=estimand,
-            diagnostics=MappingProxyType({**report, **names, "complete": weighting == "kernelshap"}),
+            diagnostics=diagnostics.Report(
+                {**report, **names, "complete": weighting == "kernelshap"},
+                score_cv=partial(
+                    diagnostics.score_cv, self.surrogate, result.rows, self.sampler, self.fold_rng.spawn(1)[0]
+                ),
+            ),
         )
 
     def _shape(self) -> tuple[int, ...]:
@@ -134,7 +138,6 @@ class Run:
             **diagnostics.of_weights(rows, draws),
             **diagnostics.of_scores(scores, self.full_value, self.base_value),
             **diagnostics.of_coefficients(fit.coefficients),
-            "score_cv": diagnostics.score_cv(self.surrogate, rows, self.sampler, self.fold_rng),
             "scores": scores,
             "losses": (scores - fit.predict(coalitions)) ** 2,
             "weights": rows.weights[draws],
