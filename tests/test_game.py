@@ -1,9 +1,5 @@
 """Masked models and games."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +7,7 @@ from torch import nn
 
 from tests.games import game_of, xor_and
 from tests.laws import MaskedModelLaws
+from tests.memory import needs_gauge, peak_growth
 from xai_ext import Game, MaskedModel
 from xai_ext._checks import NonFiniteScoreError
 
@@ -184,28 +181,20 @@ def test_reports_come_after_each_forward_and_stop_with_the_block():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from /proc")
+@needs_gauge
 def test_memory_does_not_grow_with_the_budget():
-    """Peak resident memory, in a fresh process: 30 MB is the promise, an image batch of 5,000 would be 3 GB."""
-    grown = peak_growth("run(200)", "run(5000)")
-    assert grown <= 30, f"peak memory grew by {grown:.0f} MB between 200 and 5,000 evaluations"
-    assert peak_growth("run(200)", "kept = torch.ones(50, 2**20)") > 150  # the gauge moves
-
-
-def peak_growth(first, second):
-    """MB between the peaks after two lines. VmHWM, because ru_maxrss begins at that of the parent."""
-    script = (
-        "import torch, numpy as np\n"
-        "torch.set_num_threads(1)\n"
+    """30 MB is the promise, an image batch of 5,000 would be 3 GB."""
+    setup = (
+        "import numpy as np\n"
         "from xai_ext import Game, MaskedModel\n"
         "from xai_ext.methods.lime import lime\n"
         "labels = np.arange(224 * 224).reshape(224, 224) // 512\n"
         "def run(b): lime(Game(MaskedModel(lambda t: t.mean((1, 2, 3)), torch.ones(1, 3, 224, 224), batch_size=8),\n"
-        "                      labels), budget=b, rng=0)\n"
-        "def peak(): return next(int(s.split()[1]) for s in open('/proc/self/status') if s.startswith('VmHWM'))\n"
-        f"{first}; before = peak()\n{second}; print((peak() - before) / 1024)\n"
+        "                      labels), budget=b, rng=0)"
     )
-    return float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    grown = peak_growth(setup, "run(200)", "run(5000)")
+    assert grown <= 30, f"peak memory grew by {grown:.0f} MB between 200 and 5,000 evaluations"
+    assert peak_growth(setup, "run(200)", "kept = torch.ones(50, 2**20)") > 150  # the gauge moves
 
 
 def test_the_mode_of_a_module_stays():

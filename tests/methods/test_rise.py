@@ -1,8 +1,6 @@
 """RISE, against enumeration, closed forms and dense recomputation."""
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import torch
 
 from tests.games import all_coalitions, bent, game_of, xor_and
 from tests.laws import BudgetLaws, MethodLaws
+from tests.memory import needs_gauge, peak_growth
 from xai_ext import MaskedModel
 from xai_ext.methods._cells import interpolated
 from xai_ext.methods._rise_masks import BLOCK
@@ -315,20 +314,16 @@ class TestDiagnostics:
 
 
 @pytest.mark.slow
+@needs_gauge
 @pytest.mark.parametrize("estimator", ["surrogate", "centered"])
 def test_memory_does_not_grow_with_the_budget(estimator):
-    script = (
-        "import torch\n"
-        "torch.set_num_threads(1)\n"
+    setup = (
         "from xai_ext import MaskedModel\n"
         "from xai_ext.methods.rise import rise\n"
         "def run(b): rise(MaskedModel(lambda t: t.mean((1, 2, 3)), torch.ones(1, 3, 224, 224), batch_size=8),\n"
-        f"                 budget=b, rng=0, estimator={estimator!r})\n"
-        "def peak(): return next(int(s.split()[1]) for s in open('/proc/self/status') if s.startswith('VmHWM'))\n"
-        "run(500); before = peak(); run(4000); print((peak() - before) / 1024)\n"
+        f"                 budget=b, rng=0, estimator={estimator!r})"
     )
-    grown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert float(grown) < 32
+    assert peak_growth(setup, "run(500)", "run(4000)") < 10
 
 
 class TestErrors:
