@@ -246,3 +246,16 @@ def captum_progress(name: str, total: int, *, enabled: bool) -> Iterator[Callabl
         bar.refresh()
     finally:
         bar.close()
+
+
+def explained(
+    examples: list[Example], explain: Callable[[Example], Explanation], name: str, n_samples: int, *, show: bool
+) -> list[Explanation]:
+    """The examples of a call, explained one after the other under one progress bar."""
+    calls = sum(1 - (2 - n_samples) // e.game.masked_model.batch_size for e in examples) if show else 0
+    explanations = []
+    with captum_progress(name, calls, enabled=show) as update:
+        for example in examples:
+            with reported(example.game.masked_model, update):
+                explanations.append(explain(example))
+    return explanations

@@ -1,27 +1,11 @@
 """What the classes share whose values belong to positions of the input unless a feature mask is given."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from xai_ext._arguments import Inputs
-from xai_ext.attr._call import Call, Example, captum_progress, reported
+from xai_ext.attr._call import Call, Example
 from xai_ext.explanation import Explanation
-
-
-def explanations_of(
-    call: Call, explain: Callable[[Example], Explanation], name: str, n_samples: int, *, show_progress: bool
-) -> tuple[list[Example], list[Explanation]]:
-    """The examples of a call, explained one after the other."""
-    examples = list(call.examples())
-    calls = sum(1 - (2 - n_samples) // e.game.masked_model.batch_size for e in examples) if show_progress else 0
-    explanations = []
-    with captum_progress(name, calls, enabled=show_progress) as update:
-        for example in examples:
-            with reported(example.game.masked_model, update):
-                explanations.append(explain(example))
-    return examples, explanations
 
 
 def projected(

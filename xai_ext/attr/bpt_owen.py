@@ -11,7 +11,7 @@ from torch import Tensor
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._captum_compat import log_usage
 from xai_ext._checks import InputError, check_at_least
-from xai_ext.attr._call import Arguments, Call, Example, captum_progress, reported
+from xai_ext.attr._call import Arguments, Call, Example, explained
 from xai_ext.attr._owen_settings import owen_settings
 from xai_ext.attr._players import PixelPlayers
 from xai_ext.explanation import Explanation
@@ -186,11 +186,10 @@ class BPTOwen(PerturbationAttribution):  # type: ignore[misc]
         examples = list(call.examples())
         if settings.draws and seed is None:  # one draw for all examples: a batch is the loop over its examples
             seed = int(torch.randint(2**63 - 1, (), dtype=torch.int64))
-        calls = sum(1 - (2 - n_samples) // e.game.masked_model.batch_size for e in examples) if show_progress else 0
-        explanations = []
-        with captum_progress(self.get_name(), calls, enabled=show_progress) as update:
-            for e in examples:
-                rng = np.random.default_rng(seed) if settings.draws else None
-                with reported(e.game.masked_model, update):
-                    explanations.append(settings.explain(e.game, n_samples, tol, rng))
-        return call, examples, explanations
+
+        def explain(example: Example) -> Explanation:
+            return settings.explain(
+                example.game, n_samples, tol, np.random.default_rng(seed) if settings.draws else None
+            )
+
+        return call, examples, explained(examples, explain, self.get_name(), n_samples, show=show_progress)

@@ -10,9 +10,9 @@ from captum.attr import PerturbationAttribution
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._captum_compat import log_usage
 from xai_ext._checks import InputError, check_at_least, check_choice
-from xai_ext.attr._call import Arguments, Call, Example
+from xai_ext.attr._call import Arguments, Call, Example, explained
 from xai_ext.attr._iassa_windows import Windows
-from xai_ext.attr._maps import explanations_of, projected
+from xai_ext.attr._maps import projected
 from xai_ext.explanation import Explanation
 from xai_ext.methods.iassa import Attention, iassa
 
@@ -187,4 +187,5 @@ class IASSA(PerturbationAttribution):  # type: ignore[misc]
                 attention=self._settings.attention, spatial_dims=windows.spatial_dims,
             )  # fmt: skip
 
-        return call, *explanations_of(call, explain, self.get_name(), budget, show_progress=show_progress)
+        examples = list(call.examples())
+        return call, examples, explained(examples, explain, self.get_name(), budget, show=show_progress)

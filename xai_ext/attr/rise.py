@@ -10,8 +10,8 @@ from captum.attr import PerturbationAttribution
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._captum_compat import log_usage
 from xai_ext._checks import check_at_least
-from xai_ext.attr._call import Arguments, Call, Example
-from xai_ext.attr._maps import explanations_of, projected
+from xai_ext.attr._call import Arguments, Call, Example, explained
+from xai_ext.attr._maps import projected
 from xai_ext.explanation import Explanation
 from xai_ext.methods.rise import GridMasks, RegionMasks, rise
 
@@ -153,4 +153,5 @@ class RISE(PerturbationAttribution):  # type: ignore[misc]
             mine = masks if data.feature_mask is None else RegionMasks(game.labels, masks.keep_probability)
             return rise(game.masked_model, mine, budget=n_samples, rng=np.random.default_rng(seed), **settings)
 
-        return call, *explanations_of(call, explain, self.get_name(), n_samples, show_progress=show_progress)
+        examples = list(call.examples())
+        return call, examples, explained(examples, explain, self.get_name(), n_samples, show=show_progress)

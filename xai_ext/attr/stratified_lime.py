@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._captum_compat import log_usage
 from xai_ext._checks import InputError, check_at_least
 from xai_ext._randomness import preserved_generators
-from xai_ext.attr._call import Arguments, Call, Example, captum_progress, reported
+from xai_ext.attr._call import Arguments, Call, Example, explained
 from xai_ext.attr._lime_parts import Similarity, as_surrogate, captums_default_similarity
 from xai_ext.explanation import Explanation
 from xai_ext.game import Game
@@ -226,13 +227,8 @@ class StratifiedLime(Lime):  # type: ignore[misc]
         call = Call(self.forward_func, data, perturbations_per_eval)
         examples = list(call.examples())
         _check_game(call, examples[0].game)
-        calls = sum(1 - (2 - n_samples) // e.game.masked_model.batch_size for e in examples) if show_progress else 0
-        explanations = []
-        with captum_progress(self.get_name(), calls, enabled=show_progress) as update:
-            for e in examples:
-                with reported(e.game.masked_model, update):
-                    explanations.append(self._explain(e, n_samples, seed, tol))
-        return call, examples, explanations
+        explain = partial(self._explain, n_samples=n_samples, seed=seed, tol=tol)
+        return call, examples, explained(examples, explain, self.get_name(), n_samples, show=show_progress)
 
     def _explain(self, example: Example, n_samples: int, seed: int | None, tol: float | None) -> Explanation:
         s = self._settings
