@@ -26,6 +26,7 @@ from xai_ext.methods._standard_error import standard_error
 from xai_ext.methods._weightings import PublishedCode, Weighting, check_weighting, importance_ratio
 from xai_ext.methods.lime import Cosine, Ridge
 from xai_ext.samplers import Bernoulli, Sampler, named_sampler
+from xai_ext.segmentation import relabelled
 
 __all__ = ["StratifiedLimeImageExplainer", "methods"]
 
@@ -164,7 +165,7 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
         segments = np.asarray(segmentation_fn(image))
         if segments.shape != image.shape[:2]:
             raise InputError(f"segmentation_fn must return one label per pixel {image.shape[:2]}, got {segments.shape}")
-        return np.unique(segments, return_inverse=True)[1].reshape(segments.shape).astype(np.int64)
+        return relabelled(segments)
 
 
 class _WeightedBase(LimeBase):  # type: ignore[misc]

@@ -7,7 +7,7 @@ import pytest
 from lime.submodular_pick import SubmodularPick
 
 from xai_ext import Explanation
-from xai_ext.study.submodular_pick import appearance_clusters, submodular_pick
+from xai_ext.study import appearance_clusters, submodular_pick
 
 
 def explanation(values, labels=None):

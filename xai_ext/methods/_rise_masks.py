@@ -202,7 +202,7 @@ class _GridLaw:
 
 class _RegionLaw:
     def __init__(self, game: Game, p: float) -> None:
-        self._game, self.keep_probability = game, p
+        self.keep_probability = p
         self.labels, self.cells, self.are_hard = game.labels, "regions", True
         self.n_cells = self.n_features = game.n_players
         self.relative_variance = np.ones(game.n_players)
