@@ -5,6 +5,7 @@ The test of an explainer inherits `ShapContract`, those of its other settings `B
 
 import io
 import pickle
+from typing import ClassVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,7 +65,7 @@ class Behaviour:
     """Set `explainer`, the class; `settings` are further arguments of its constructor."""
 
     explainer = None
-    settings = {}  # noqa: RUF012
+    settings: ClassVar = {}
     has_errors = True
     sums_to_the_score = False
     least_budget = 4

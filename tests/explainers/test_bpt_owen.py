@@ -1,6 +1,7 @@
 """BPTOwen as a shap.Explainer."""
 
 import io
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -42,12 +43,12 @@ class TestPixels(OwenBehaviour):
 
 
 class TestDesigned(OwenBehaviour):
-    settings = {"estimator": Designed(max_depth=4)}  # noqa: RUF012
+    settings: ClassVar = {"estimator": Designed(max_depth=4)}
     has_errors = True
 
 
 class TestSeveralTrees(OwenBehaviour):
-    settings = {"trees": 2}  # noqa: RUF012
+    settings: ClassVar = {"trees": 2}
     has_errors = True
 
     def masker(self, baseline=0.2):
@@ -60,7 +61,7 @@ class TestSeveralTrees(OwenBehaviour):
 
 
 class TestFeedback(OwenBehaviour):
-    settings = {"feedback": Feedback(share=0.5)}  # noqa: RUF012
+    settings: ClassVar = {"feedback": Feedback(share=0.5)}
 
     def masker(self, baseline=0.2):
         return BPT(IMAGES[0], baseline)
@@ -186,7 +187,10 @@ class TestMaskersOfOthers:
     def test_shaps_image_masker_is_played_by_scalars(self):
         x = IMAGES[:, :4, :4]
         masker = shap.maskers.Image(np.full((4, 4, 3), 0.2), (4, 4, 3))
-        f = lambda images: np.tanh(images.reshape(len(images), -1).cumsum(1) - 9).sum(1)  # noqa: E731
+
+        def f(images):
+            return np.tanh(images.reshape(len(images), -1).cumsum(1) - 9).sum(1)
+
         ours = BPTOwen(f, masker)(x, max_evals=62, silent=True)
         theirs = shap.PartitionExplainer(f, masker)(x, max_evals=62, batch_size=64, silent=True)
         assert ours.values.shape == (2, 4, 4, 3)

@@ -1,5 +1,7 @@
 """StratifiedLime as a shap.Explainer."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import shap
@@ -37,7 +39,12 @@ class TestShapContract(ShapContract):
 
 class TestOtherSettings(Behaviour):
     explainer = StratifiedLime
-    settings = {"sampler": "stratified", "weighting": "importance", "kernel": "euclidean", "kernel_width": 3.0}  # noqa: RUF012
+    settings: ClassVar = {
+        "sampler": "stratified",
+        "weighting": "importance",
+        "kernel": "euclidean",
+        "kernel_width": 3.0,
+    }
 
 
 class TestRandomness:

@@ -82,7 +82,10 @@ class Pixels(shap.maskers.Masker):
 def shap_partition(value, merges, budget, wave):
     """SHAP counts f(x) and f(baseline) in max_evals; ties are broken by NumPy's global generator."""
     np.random.seed(0)
-    model = lambda rows: value(torch.from_numpy(rows)).numpy()  # noqa: E731 - SHAP inspects callables
+
+    def model(rows):
+        return value(torch.from_numpy(rows)).numpy()
+
     explainer = shap.explainers.PartitionExplainer(model, Pixels(merges))
     x = np.ones((1, len(merges) + 1))
     return explainer(x, max_evals=budget, batch_size=2 * wave, silent=True).values[0]
