@@ -2,9 +2,13 @@
 
 import contextlib
 import io
+import os
 import statistics
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -36,6 +40,18 @@ def peak_memory() -> int:
     """Highest resident memory of this process so far, bytes (Linux). A child's ru_maxrss begins at its parent's."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def printed_by(*arguments) -> str:
+    """What a fresh interpreter prints, which can import these modules.
+
+    glibc moves its limit for mapped blocks with what was freed, and then keeps fragments, other ones in each run;
+    with a fixed limit peaks of memory repeat.
+    """
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "PYTHONPATH": paths}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def demo_network() -> nn.Module:

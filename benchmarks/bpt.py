@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _timing import timed
+from _timing import printed_by, timed
 from skimage import data
 from skimage.transform import resize
 
@@ -23,16 +23,15 @@ from xai_ext.segmentation import slic
 HERE = Path(__file__).parent
 RATIOS = {224: 0.65, 512: 0.65, 1024: 0.60, 2048: 0.55}  # photo, at most
 SHAP_BPT = HERE.parent / ".venv-peers" / "shap_bpt" / "bin" / "python"
-# VmHWM, because ru_maxrss of a new process starts at its parent's
 PEAK = """
-import re, sys, numpy as np
+import sys, numpy as np
+from _timing import peak_memory
 from xai_ext.hierarchies import bpt
-peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
 bpt(np.zeros((8, 8, 3), np.uint8), color="raw")
 colors = np.load(sys.argv[1])
-before = peak()
+before = peak_memory()
 bpt(colors, color="raw")
-print((peak() - before) * 1024 / colors[..., 0].size)
+print((peak_memory() - before) / colors[..., 0].size)
 """
 FIRST = """
 import sys, time, numpy as np
@@ -74,8 +73,7 @@ def interleaved(path: Path, peer: subprocess.Popen | None, rounds: int) -> tuple
 
 def in_fresh_process(script: str, path: Path) -> float:
     """What the script prints for the image."""
-    result = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
-    return float(result.stdout)
+    return float(printed_by("-c", script, path))
 
 
 def verdict(name: str, value: float, limit: float) -> None:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import torch
-from _timing import SIDE, Free, demo_network, median, plain_forwards, timed
+from _timing import SIDE, Free, demo_network, median, plain_forwards, printed_by, timed
 from captum.attr import Lime
 
 from xai_ext.attr import StratifiedLime
@@ -97,12 +97,12 @@ def outside_with_default_threads(n, rounds):
 def memory_growth():
     """Growth of the peak resident memory between 200 and 5,000 evaluations of a free model, MB; fresh process."""
     script = (
-        "import sys, torch; sys.path.insert(0, sys.argv[1]); torch.set_num_threads(1)\n"
+        "import torch; torch.set_num_threads(1)\n"
         "from engine import *\nfrom _timing import peak_memory\n"
         "free = Free().eval(); ours(free, *problem(), 200, 0); before = peak_memory()\n"
         "ours(free, *problem(), 5000, 0); print((peak_memory() - before) / 2**20)\n"
     )
-    return float(subprocess.run([sys.executable, "-c", script, str(HERE)], capture_output=True, check=True).stdout)
+    return float(printed_by("-c", script))
 
 
 def main():

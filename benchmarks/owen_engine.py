@@ -7,7 +7,6 @@ interpreter that has it is given; both walk the same tree as ours, and their map
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import shap
 import torch
-from _timing import SIDE
+from _timing import SIDE, printed_by
 
 from xai_ext import Game, MaskedModel
 from xai_ext.hierarchies import Hierarchy, balanced
@@ -141,16 +140,14 @@ def interleaved(rounds, python):
     return cpu, gaps
 
 
-# ru_maxrss would start from the parent's peak; VmHWM belongs to this process alone
 MEMORY = """
-import re
-from pathlib import Path
 import numpy as np, torch
+from _timing import peak_memory
 from xai_ext import Game, MaskedModel
 from xai_ext.hierarchies import balanced
 from xai_ext.methods.owen import owen
 torch.set_num_threads(1)
-peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+peak = lambda: peak_memory() / 2**20
 """
 BY_BUDGET = """
 model = MaskedModel(lambda x: x[:, 0, :2, 0].tanh(), torch.rand(1, 3, 224, 224), batch_size=16)
@@ -175,9 +172,7 @@ print(peak() - first, explanation.values.nbytes / 2**20)
 
 def peaks(script):
     """Two numbers of megabytes that a fresh process prints."""
-    command = [sys.executable, "-c", MEMORY + script]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return tuple(map(float, printed.split()))
+    return tuple(map(float, printed_by("-c", MEMORY + script).split()))
 
 
 def main():

@@ -5,15 +5,11 @@ rectangles, and on our tree of pixels, with ``xai_ext.maskers.BPT``.
 """
 
 import argparse
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import shap
 import torch
-from _timing import SIDE, median, timed
+from _timing import SIDE, median, peak_memory, printed_by, timed
 
 from xai_ext.explainers import BPTOwen
 from xai_ext.maskers import BPT
@@ -70,18 +66,13 @@ def cpu_seconds(rounds):
     return {name: median(spent) for name, spent in seconds.items()}, int(slic(x, n_segments=1300).max()) + 1
 
 
-def peak_megabytes():
-    """Of this process; ru_maxrss would start from the parent's."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
-
-
 def memory_of(name):
     """Print the growth of the peak by one explanation of all outputs, in MB, and its size."""
     x = photo()
     explainers(free)[name](x, 10)
-    before = peak_megabytes()
+    before = peak_memory()
     result = explainers(many)[name](x, EVALUATIONS)
-    print(peak_megabytes() - before, result.values.nbytes / 2**20)
+    print((peak_memory() - before) / 2**20, result.values.nbytes / 2**20)
 
 
 FIRST = """
@@ -109,8 +100,7 @@ def first_explanation(script):
 
 def in_fresh_process(*command):
     """The last line it prints, split."""
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()[-1].split()
+    return printed_by(*command).splitlines()[-1].split()
 
 
 def main():

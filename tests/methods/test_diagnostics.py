@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from tests.games import additive, bent, game_of, xor_and
-from xai_ext.methods._diagnostics import Report
+from xai_ext.methods._report import Report, extended
 from xai_ext.methods.lime import Cosine, Linear, Ridge, Select, Top, lime
 from xai_ext.samplers import Antithetic, Bernoulli, Stratified
 
@@ -198,3 +198,12 @@ def test_a_late_entry_is_computed_once_and_nothing_can_be_set():
         report["known"] = 3
     with pytest.raises(KeyError):
         report["other"]
+
+
+def test_further_entries_leave_late_ones_late():
+    calls = []
+    report = extended(Report({"known": 1}, late=lambda: calls.append(1) or 2, other=lambda: 5), known=3, other=4)
+    assert not calls
+    assert dict(report) == {"known": 3, "late": 2, "other": 4}
+    assert len(calls) == 1
+    assert dict(extended({"plain": 1}, more=2)) == {"plain": 1, "more": 2}

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._shap_compat import Deserializer, Serializer
 from xai_ext.explainers._row import Linked, Row, row_game
 from xai_ext.explanation import Explanation
+from xai_ext.methods._report import extended
 
 Auto = Literal["auto"]
 
@@ -137,7 +137,7 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
         row = row_game(Linked(self.model, self.link), self.masker, row_args[0], outputs, batch_size)
         rng = np.random.default_rng(seed)
         explanation = self.explain_game(row, budget, rng, show_progress=not silent, **knobs)
-        diagnostics = MappingProxyType({**explanation.diagnostics, "seed": seed})
+        diagnostics = extended(explanation.diagnostics, seed=seed)
         labels = tuple(a[..., 0] if a.ndim == 3 else a for a in explanation.labels)
         details.append(replace(explanation, labels=labels, diagnostics=diagnostics))
         return row.result(explanation, has_errors=self.has_errors)

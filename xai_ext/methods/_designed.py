@@ -1,6 +1,7 @@
 """Owen values from a few well-chosen contexts per node, with standard errors."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,8 +10,9 @@ from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.methods._design_nodes import DesignNodes
 from xai_ext.methods._designs import Design, design
 from xai_ext.methods._owen_task import Solution, Task
-from xai_ext.methods._spread import node_values, spread_disjoint
-from xai_ext.methods._summary import resolution
+from xai_ext.methods._report import Report
+from xai_ext.methods._spread import spread_disjoint
+from xai_ext.methods._summary import resolution, with_values
 
 _WAVE = 16
 _DEEPEST = 10  # a node at depth 9 has 512 contexts, and its design takes half a second
@@ -115,14 +117,17 @@ class _Run:
         regions, whole, split = nodes.regions, self._whole(), np.flatnonzero(self._n_seen)
         values = spread_disjoint(tree, ids[regions], self._value[regions])
         leftover = np.abs(self._value[whole]) * (ids[whole] >= tree.n_players)[:, None]
-        diagnostics = {
+        known = {
             "leftover": leftover.sum(0) / self._task.scale,
-            "leftover_map": spread_disjoint(tree, ids[whole], leftover),
             "converged": bool((ids[regions] < tree.n_players).all() and not self._open().any()),
             **resolution(np.repeat(nodes.depth[split], self._n_seen[split]), len(split)),
-            "nodes": (np.sort(ids), node_values(tree, np.sort(ids), values)),
         }
-        return Solution(values, spread_disjoint(tree, ids[regions], np.sqrt(self._variance[regions])), diagnostics)
+        report = Report(
+            known,
+            leftover_map=partial(spread_disjoint, tree, ids[whole], leftover),
+            nodes=partial(with_values, tree, np.sort(ids), values),
+        )
+        return Solution(values, spread_disjoint(tree, ids[regions], np.sqrt(self._variance[regions])), report)
 
     def _whole(self) -> IntArray:
         """Largest nodes that no context has divided: they cover each player once."""

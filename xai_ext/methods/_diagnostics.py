@@ -1,7 +1,6 @@
 """How far a local surrogate can be believed."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,25 +49,6 @@ def of_fit(rows: Rows, fit: Fit, full: FloatArray) -> dict[str, Any]:
         "score_unweighted": r2(rows.scores, residuals, np.ones(len(residuals))),
         "shrinkage": fit.shrinkage,
     }
-
-
-class Report(Mapping[str, Any]):
-    """Read-only diagnostics; entries that cost as much as the fit are computed when they are first read."""
-
-    def __init__(self, known: Mapping[str, Any], **late: Callable[[], Any]) -> None:
-        self._values = dict(known)
-        self._late = late
-
-    def __getitem__(self, key: str) -> Any:
-        if key in self._late:
-            self._values[key] = self._late.pop(key)()
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([*self._values, *self._late])
-
-    def __len__(self) -> int:
-        return len(self._values) + len(self._late)
 
 
 def score_cv(surrogate: Surrogate, rows: Rows, sampler: Sampler, rng: np.random.Generator) -> FloatArray:

@@ -16,6 +16,7 @@ from xai_ext.methods._best_first import BestFirst
 from xai_ext.methods._image_trees import ImageTrees, rank_agreement
 from xai_ext.methods._owen import named_estimator, owen
 from xai_ext.methods._owen_task import Estimator, guarded_scale
+from xai_ext.methods._report import extended
 from xai_ext.segmentation import Image
 
 _HALF_RANGE = 127.5
@@ -154,4 +155,4 @@ def _diagnostics(maps: list[Explanation], feedback: Feedback) -> Mapping[str, An
         for before, e in zip(previous, maps, strict=True)
     )  # fmt: skip
     structure = f"{maps[-1].diagnostics['structure']}, rebuilt with the model's evidence ({feedback})"
-    return MappingProxyType({**maps[-1].diagnostics, "structure": structure, "rounds": rounds})
+    return extended(maps[-1].diagnostics, structure=structure, rounds=rounds)

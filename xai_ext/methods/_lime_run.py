@@ -15,6 +15,7 @@ from xai_ext.game import Game
 from xai_ext.methods import _diagnostics as diagnostics
 from xai_ext.methods._kernels import Kernel
 from xai_ext.methods._kernelshap import KernelShap
+from xai_ext.methods._report import Report
 from xai_ext.methods._rows import Fit, Rows, Surrogate
 from xai_ext.methods._standard_error import standard_error
 from xai_ext.methods._weightings import PublishedCode, Weighting, Weights
@@ -115,7 +116,7 @@ class Run:
             full_value=self.full_value.reshape(shape),
             n_evals=self.game.n_evals,
             estimand=estimand,
-            diagnostics=diagnostics.Report(
+            diagnostics=Report(
                 {**report, **names, "complete": weighting == "kernelshap"},
                 score_cv=partial(
                     diagnostics.score_cv, self.surrogate, result.rows, self.sampler, self.fold_rng.spawn(1)[0]

@@ -1,7 +1,5 @@
 """Owen values: Shapley values of players that join and leave by the branches of a tree."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from xai_ext.methods._best_first import BestFirst
 from xai_ext.methods._designed import Designed
 from xai_ext.methods._exact import Exact
 from xai_ext.methods._owen_task import Estimator, Solution, Task
+from xai_ext.methods._report import extended
 
 _BEST_FIRST = BestFirst()
 ESTIMATORS: dict[str, type[BestFirst] | type[Designed] | type[Exact]] = {
@@ -115,7 +114,7 @@ def _check_tree(hierarchy: Any, n_players: int) -> None:
 
 
 def _explanation(task: Task, solution: Solution) -> Explanation:
-    shape = task.game.masked_model.output_shape
+    tree, shape = task.hierarchy, task.game.masked_model.output_shape
     std_error = np.zeros(solution.values.shape) if solution.std_error is None else solution.std_error
     return Explanation(
         values=solution.values.reshape(-1, *shape),
@@ -125,10 +124,5 @@ def _explanation(task: Task, solution: Solution) -> Explanation:
         full_value=task.full.reshape(shape),
         n_evals=task.n_evals,
         estimand="Owen",
-        diagnostics=_diagnostics(task, solution),
+        diagnostics=extended(solution.diagnostics, exact_cost=tree.exact_cost, structure=tree.structure),
     )
-
-
-def _diagnostics(task: Task, solution: Solution) -> Mapping[str, Any]:
-    tree = task.hierarchy
-    return MappingProxyType({**solution.diagnostics, "exact_cost": tree.exact_cost, "structure": tree.structure})

@@ -1,9 +1,8 @@
 """What an estimator of Owen values is given, and what it returns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from xai_ext._types import FloatArray, IntArray
 from xai_ext.game import Game
 from xai_ext.hierarchies.hierarchy import Hierarchy
 from xai_ext.methods._coalitions import Coalitions
+from xai_ext.methods._report import Report
 
 _NO_DIFFERENCE = 1e-12
 
@@ -57,7 +57,7 @@ class Solution:
 
     values: FloatArray
     std_error: FloatArray | None
-    diagnostics: Mapping[str, Any]
+    diagnostics: Report
 
 
 @runtime_checkable
