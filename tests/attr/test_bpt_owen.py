@@ -162,6 +162,12 @@ class TestWhatAnElementCarries:
             assert flat.shape == (rows, 30)
             assert delta.shape == (rows,)
 
+    def test_the_tree_of_a_batch_with_one_answer_follows_all_its_images(self):
+        x = images(2)
+        got = BPTOwen(lambda t: curved(t).sum()).attribute(x, n_samples=20)
+        (other,) = BPTOwen(lambda t: curved(t[[1, 0]]).sum()).attribute(x.flip(0), n_samples=20)
+        torch.testing.assert_close(got[0], other, rtol=1e-9, atol=1e-12)
+
     def test_bfloat16_images_are_explained(self):
         x = images(dtype=torch.bfloat16)
         got = BPTOwen(lambda t: t.float().flatten(1).sum(1)).attribute(x, n_samples=40)
