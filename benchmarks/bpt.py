@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from _peer_trees import as_hierarchy, pixel_sets
 from _timing import printed_by, timed
 from skimage import data
 from skimage.transform import resize
@@ -76,6 +77,20 @@ def in_fresh_process(script: str, path: Path) -> float:
     return float(printed_by("-c", script, path))
 
 
+def equal_trees(peer: subprocess.Popen, folder: Path, n: int = 60) -> int:
+    """Noise images, 5 to 19 pixels a side, on which both trees have the same pixel sets; photos are full of ties."""
+    rng, equal = np.random.default_rng(0), 0
+    for _ in range(n):
+        image = rng.integers(0, 256, (*rng.integers(5, 20, 2), 3)).astype(np.uint8)
+        np.save(folder / "noise.npy", image)
+        peer.stdin.write(f"{folder / 'noise.npy'} {folder / 'tree.npz'}\n")
+        peer.stdin.flush()
+        peer.stdout.readline()
+        theirs = as_hierarchy(np.load(folder / "tree.npz"))
+        equal += pixel_sets(theirs) == pixel_sets(bpt(image, color="raw"))
+    return equal
+
+
 def verdict(name: str, value: float, limit: float) -> None:
     """One line per claim."""
     word = "not measured" if math.isnan(value) else "ok" if value <= limit else "MISSED"
@@ -121,6 +136,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         times = table(cases, Path(name), peer, args.rounds)
         report(times, Path(name), args)
+        if peer:
+            print(f"trees equal to shap_bpt's: {equal_trees(peer, Path(name))} of 60 noise images")
     if peer:
         peer.stdin.close()
         peer.wait()

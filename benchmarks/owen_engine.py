@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import shap
 import torch
+from _peer_trees import as_hierarchy
 from _timing import SIDE, printed_by
 
 from xai_ext import Game, MaskedModel
-from xai_ext.hierarchies import Hierarchy, balanced
+from xai_ext.hierarchies import balanced
 from xai_ext.methods.owen import owen
 
 HERE = Path(__file__).parent
@@ -91,15 +92,6 @@ def shap_bpt(python, folder, image, weights):
     written = np.load(folder / "written.npz")
     maps = {budget: written[f"map_{budget}"] for budget in BUDGETS}
     return {int(b): seconds for b, seconds in cpu.items()}, as_hierarchy(written), maps
-
-
-def as_hierarchy(written):
-    """The tree of shap_bpt as a linkage of pixels."""
-    children = written["children"].astype(np.int64)
-    pixel_of_leaf = written["pixels"][written["leaf_idx"]]
-    children = np.where(children < PIXELS, pixel_of_leaf[np.minimum(children, PIXELS - 1)], children)
-    size = written["cl_end"] - written["cl_start"]
-    return Hierarchy.from_merges(np.column_stack([children, size, size]))
 
 
 def astronaut():
