@@ -188,6 +188,9 @@ class TestCache:
         masker.clustering(rows[8])
         masker.clustering(rows[0])
         assert len(built) == 10
+        for row in (rows[2], rows[1], rows[2]):  # the row used last is forgotten last
+            masker.clustering(row)
+        assert len(built) == 11
 
     def test_fifty_images_in_a_row_all_get_their_own_blur_and_tree(self):
         masker = BPT(X.shape, "blur(3,3)")
