@@ -22,14 +22,25 @@ def test_an_example_runs_without_a_warning(script, tmp_path):
     assert run.stdout.strip()
 
 
-def test_the_readme_runs():
-    """Its Python blocks, on a small model."""
+def pages():
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [str(page.relative_to(ROOT)) for page in found if "```python\n" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", pages())
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a tiny model at a small budget is warned about
+def test_the_python_of_a_page_runs(page):
+    """On a small model; each block sees what those above it made."""
     import matplotlib.pyplot as plt
     import torch
 
+    from xai_ext.models import as_numpy_function
+
     x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    image = x[0].movedim(0, -1).numpy()
-    scope = {"model": tiny_models.conv().module, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
-    for block in (ROOT / "README.md").read_text().split("```python\n")[1:]:
+    image, model = x[0].movedim(0, -1).numpy(), tiny_models.conv().module
+    scope = {"model": model, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
+    scope |= {"f": as_numpy_function(model), "segments": torch.arange(64).reshape(8, 8).kron(torch.ones(4, 4).long())}
+    scope["classifier_fn"] = lambda images: scope["f"](images.astype("float32"))
+    for block in (ROOT / page).read_text().split("```python\n")[1:]:
         exec(block.split("```")[0].replace("285", "1"), scope)  # the tiny model has four classes
     plt.close("all")
