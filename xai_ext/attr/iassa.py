@@ -107,7 +107,7 @@ class IASSA(PerturbationAttribution):  # type: ignore[misc]
         show_progress : bool
             A progress bar of forward calls.
         seed : int, optional
-            Accepted and not used: nothing is random.
+            Accepted and not used: nothing is random, and no number is drawn from torch's generator.
         tol : float, optional
             Stop after a level whose largest standard error is at most ``tol * abs(f(x) - f(baseline))``.
         sliding_window_shapes, strides : tuple or tuple of tuples, optional
