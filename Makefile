@@ -31,7 +31,8 @@ $(VENV)/.dev: $(VENV)/.demo pyproject.toml
 	touch $@
 
 # what the benchmarks compare with, each in an environment of its own: lime_stratified overwrites `lime`
-peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done
+peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done .venv-peers/captum_rise/.done \
+	.venv-peers/xaitk_saliency/.done
 
 .venv-peers/lime_stratified/.done: constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -47,6 +48,21 @@ peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		numpy scikit-image scikit-learn tqdm matplotlib cython setuptools wheel
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation shap_bpt==1.0.1
+	touch $@
+
+# the network reaches these two as TorchScript
+.venv-peers/captum_rise/.done: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		captum captum-rise==1.0
+	touch $@
+
+.venv-peers/xaitk_saliency/.done: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		xaitk-saliency==0.15.0
 	touch $@
 
 clean:

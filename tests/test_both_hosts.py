@@ -59,3 +59,24 @@ def test_pixels_count_in_a_tree_that_knows_no_areas():
         results.append(method.attribute(X[:1], 0.2, target=3, n_samples=6, **masks)[0].numpy())
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], rtol=1e-6, atol=1e-12)
+
+
+PIXEL_METHODS = [
+    (attr.RISE, explainers.RISE, {}, {}),
+    (attr.RISE, explainers.RISE, {}, {"estimator": "rise", "cells": 3, "keep_probability": 0.3, "tol": 0.01}),
+    (attr.IASSA, explainers.IASSA, {}, {}),
+    (attr.IASSA, explainers.IASSA, {"attention": "image"}, {"levels": 2, "region": 0.5}),
+    (attr.IASSA, explainers.IASSA, {}, {"sliding_window_shapes": (3, 4, 4), "strides": (3, 2, 3), "shrink": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("captums", "shaps", "settings", "knobs"), PIXEL_METHODS)
+def test_positions_have_shaps_values_without_the_channels(captums, shaps, settings, knobs):
+    explainer = shaps(model, BPT(IMAGES[0], 0.2), seed=7, **settings)
+    values = explainer(IMAGES, max_evals=200, outputs=[3], silent=True, **knobs).values[..., 0, 0]
+    got = captums(NETWORK, **settings).attribute(
+        X, 0.2, target=3, n_samples=200, seed=7, return_input_shape=False, **knobs
+    )
+    assert got.shape == (2, 1, 12, 15)
+    np.testing.assert_allclose(got[:, 0].numpy(), values, rtol=1e-6, atol=1e-12)
+    assert np.abs(values).max() > 1e-6

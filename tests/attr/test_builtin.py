@@ -11,6 +11,7 @@ from tests.laws import GeneratorsUntouched
 from tests.tiny_models import conv
 from xai_ext._batching import measured_plan
 from xai_ext._task import CountedModel, Task, Unsupported
+from xai_ext.attr import IASSA, RISE
 from xai_ext.attr._builtin import methods
 from xai_ext.segmentation import grid
 
@@ -73,6 +74,19 @@ def test_sampled_methods_carry_densities_and_follow_the_seed(name):
     assert (run(name, seed=1)[0] != first).any()
     for k in range(16):  # each pixel has its region's value divided by the region's 64 pixels
         assert np.ptp(first[LABELS == k]) == 0
+
+
+def test_rise_is_the_class_called_by_hand_and_follows_the_seed():
+    by_hand = RISE(MODULE).attribute(X, BASELINE, 1, n_samples=61, perturbations_per_eval=8, seed=3)
+    np.testing.assert_allclose(run("rise", seed=3)[0], by_hand[0, 0], atol=1e-5)
+    assert (run("rise", seed=4)[0] != run("rise", seed=3)[0]).any()
+
+
+def test_iassa_is_the_class_called_by_hand_and_its_warnings_are_notes():
+    by_hand = IASSA(MODULE).attribute(X, BASELINE, 1, n_samples=200, perturbations_per_eval=8)
+    np.testing.assert_allclose(run("iassa", budget=200)[0], by_hand[0, 0], atol=1e-5)
+    small = METHODS["iassa"].run(Task(CountedModel(MODULE), X.clone(), BASELINE, 1, LABELS, 20, 8, None, 0))
+    assert "budget is too small" in small.notes["warning 1"]
 
 
 @pytest.mark.parametrize("budget", [5, 20, 61, 200, 500])

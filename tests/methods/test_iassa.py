@@ -1,6 +1,4 @@
-"""IASSA, against Captum's occlusion and ablation, closed forms and a spy that counts."""
-
-import warnings
+"""IASSA's maps, against Captum's occlusion and ablation and closed forms."""
 
 import numpy as np
 import pytest
@@ -9,6 +7,7 @@ from captum.attr import FeatureAblation, Occlusion
 
 from tests.games import additive, game_of
 from tests.laws import GeneratorsUntouched
+from tests.methods.window_models import bent_model, disc_model, image, one_level
 from xai_ext import MaskedModel
 from xai_ext.methods._levels import refining_windows, region
 from xai_ext.methods.iassa import Attention, Level, Schedule, iassa
@@ -17,28 +16,6 @@ CASES = [
     ((40,), (7,), (3,)), ((23, 31), (9, 8), (4, 3)), ((23, 31), (9, 8), (9, 8)), ((20, 20), (20, 20), (20, 20)),
     ((9, 10, 11), (4, 3, 5), (2, 3, 2)),
 ]  # fmt: skip
-
-
-def bent_model(x):
-    """Smooth, with interactions of all positions."""
-    flat = x.flatten(1)
-    weights = torch.sin(torch.arange(flat.shape[1], dtype=flat.dtype) * 0.7)
-    score = flat @ weights
-    return score + 3 * torch.sigmoid(score) + 0.1 * (flat**2).sum(1)
-
-
-def image(shape, channels=2, dtype=torch.float64, seed=0):
-    return torch.randn(1, channels, *shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def one_level(window, stride, **kwargs):
-    return Schedule((Level(window, stride),), **kwargs)
-
-
-def disc_model(side=64, row=20, column=41, radius=6, **kwargs):
-    y, x = np.mgrid[:side, :side]
-    where = torch.from_numpy((y - row) ** 2 + (x - column) ** 2 <= radius**2)
-    return MaskedModel(lambda i: i[:, 0, where].mean(1), torch.ones(1, 1, side, side), batch_size=16, **kwargs)
 
 
 class TestCaptum:
@@ -94,73 +71,6 @@ class TestCaptum:
     def test_too_small_a_budget_for_the_regions_names_the_one_needed(self):
         with pytest.raises(ValueError, match="must be at least 7, got 6"):
             iassa(game_of(additive([1.0] * 5), 5).masked_model, budget=6)
-
-
-class TestBudget:
-    @pytest.mark.parametrize("shape", [(224, 224), (112, 112), (97, 130), (400,), (32, 32, 32)])
-    def test_it_is_never_exceeded_nor_wasted(self, shape):
-        schedule = Schedule.geometric(shape)
-        where = tuple(slice(n // 3, n // 2) for n in shape)
-        for budget in (3, 4, 17, 90, 300, 700, 1000):
-            seen = []
-
-            def forward(x, seen=seen):
-                seen.append(len(x))
-                return x[(slice(None), 0, *where)].flatten(1).mean(1)
-
-            model = MaskedModel(forward, torch.ones(1, 1, *shape), batch_size=32)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # windows grow at the smallest budgets
-                explanation = iassa(model, budget=budget)
-            levels = explanation.diagnostics["levels"]
-            assert explanation.n_evals == sum(seen) <= budget
-            for plan, level in zip(schedule.plan(shape, budget), levels, strict=False):
-                assert level["n_windows"] <= plan.max_windows
-                assert plan.stride in (None, level["stride"])
-            dense = max(levels[-1]["stride"]) == 1  # what is left over moves on, and nothing comes after
-            # the next denser stride of a cube of 3 costs 27 / 8 times as much
-            assert budget < 300 or dense or explanation.n_evals >= (0.8 if len(shape) < 3 else 0.5) * budget
-
-    def test_windows_grow_with_a_warning_when_the_budget_is_too_small(self):
-        with pytest.warns(UserWarning, match="budget is too small"):
-            explanation = iassa(disc_model(), budget=6)
-        assert explanation.diagnostics["levels"][0]["window"] == (32, 32)
-
-    def test_windows_seen_before_are_not_run_again(self):
-        model = disc_model(16, 5, 9, 3)
-        level = Level((6, 6), (2, 2))
-        explanation = iassa(model, Schedule((level, level), region_rule="all"), budget=200)
-        assert explanation.n_evals == 2 + 36
-        np.testing.assert_allclose(explanation.values, iassa(disc_model(16, 5, 9, 3), one_level((6, 6), (2, 2))).values)
-
-    def test_a_level_that_does_not_fit_is_not_started(self):
-        schedule = Schedule.paper((64, 64), iterations=2)
-        first = schedule.plan((64, 64), 10**6)[0].max_windows
-        explanation = iassa(disc_model(), schedule, budget=first + 3)
-        assert explanation.n_evals == first + 2
-        assert explanation.diagnostics["stop"] == "budget"
-
-    def test_a_first_level_that_does_not_fit_names_the_budget(self):
-        with pytest.raises(ValueError, match="a budget of at least 227"):
-            iassa(disc_model(), one_level((8, 8), (4, 4)), budget=226)
-
-
-class TestPaper:
-    def test_windows_and_costs_are_the_published_ones(self):
-        levels = Schedule.paper((224, 224)).levels
-        assert [(v.window[0], v.stride[0]) for v in levels] == [(45, 8), (43, 8), (42, 7), (40, 7), (39, 7), (37, 7)]
-        assert [Schedule.paper((224, 224), k).cost_bound((224, 224)) for k in (5, 10, 20)] == [7654, 16079, 43929]
-
-    @pytest.mark.parametrize(("side", "counts"), [(60, (169, 196)), (120, (400, 484))])
-    def test_windows_that_touch_a_square(self, side, counts):
-        from xai_ext.methods._windows import all_windows, box_sums
-
-        square = np.zeros((224, 224))
-        start = (224 - side) // 2
-        square[start : start + side, start : start + side] = 1
-        for (window, stride), count in zip(((43, 8), (37, 7)), counts, strict=True):
-            windows = all_windows((224, 224), (window,) * 2, (stride,) * 2, "overhang")
-            assert (box_sums(square, windows) > 0).sum() == count
 
 
 class TestMaps:
@@ -254,27 +164,6 @@ class TestMaps:
         with GeneratorsUntouched():
             runs = [iassa(disc_model(), budget=200, rng=seed) for seed in (None, 1)]
         np.testing.assert_array_equal(runs[0].values, runs[1].values)
-
-
-class TestStops:
-    def test_a_flat_map_stops_after_the_first_level(self):
-        model = MaskedModel(lambda x: torch.ones(len(x)), torch.ones(1, 1, 20, 20))
-        explanation = iassa(model, budget=300)
-        assert explanation.diagnostics["stop"] == "flat"
-        assert len(explanation.diagnostics["levels"]) == 1
-        assert not explanation.values.any()
-
-    def test_a_saturated_score_is_told(self):
-        model = MaskedModel(lambda x: torch.sigmoid(40 * x.mean((1, 2, 3))), torch.ones(1, 1, 20, 20), batch_size=8)
-        with pytest.warns(UserWarning, match="explain log-odds"):
-            assert iassa(model, budget=300).diagnostics["saturated"]
-
-    def test_tolerance_stops_after_a_level(self):
-        loose, tight = (iassa(disc_model(), budget=600, tol=t) for t in (10.0, 1e-9))
-        assert (loose.diagnostics["stop"], len(loose.diagnostics["levels"])) == ("tol", 1)
-        assert (tight.diagnostics["stop"], len(tight.diagnostics["levels"])) == ("levels", 3)
-        with pytest.warns(UserWarning, match="tol has no scale"):
-            iassa(MaskedModel(lambda x: torch.ones(len(x)), torch.ones(1, 1, 20, 20)), budget=90, tol=1.0)
 
 
 class TestRegion:

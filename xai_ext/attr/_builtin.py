@@ -15,6 +15,8 @@ from xai_ext._randomness import preserved_generators
 from xai_ext._task import MapResult, Method, Task, Unsupported
 from xai_ext._types import FloatArray
 from xai_ext.attr.bpt_owen import BPTOwen
+from xai_ext.attr.iassa import IASSA
+from xai_ext.attr.rise import RISE
 from xai_ext.attr.stratified_lime import StratifiedLime
 
 _WINDOW = 0.2  # share of each side
@@ -27,6 +29,8 @@ def methods() -> list[Method]:
         Method("stratified_lime", "xai_ext", "segments", True, _stratified_lime),
         Method("bpt_owen", "xai_ext", "regions", False, _bpt_owen),
         Method("axis_aligned_owen", "xai_ext", "rectangles", False, partial(_bpt_owen, hierarchy="axis_aligned")),
+        Method("rise", "xai_ext", "pixels", True, _rise),
+        Method("iassa", "xai_ext", "windows", False, _iassa),
         Method("captum.Lime", "captum", "segments", True, lambda t: _sampled(ca.Lime, t)),
         Method("captum.KernelShap", "captum", "segments", True, lambda t: _sampled(ca.KernelShap, t)),
         Method("captum.Occlusion", "captum", "windows", False, _occlusion),
@@ -60,6 +64,26 @@ def _bpt_owen(task: Task, *, hierarchy: str = "bpt") -> MapResult:
     d = explanation.diagnostics
     notes = {"regions": int(d["n_regions"]), "leftover": float(d["leftover"][0])}
     return MapResult(explanation.density_map(), notes=notes)
+
+
+def _rise(task: Task) -> MapResult:
+    (explanation,) = RISE(task.model).explain(
+        task.x, task.baseline, task.target, n_samples=task.budget, perturbations_per_eval=None, seed=task.seed
+    )
+    notes = {"surrogate R2": float(explanation.diagnostics["surrogate_r2"][0])}
+    return MapResult(explanation.region_map(), explanation.std_error[explanation.labels[0]], notes)
+
+
+def _iassa(task: Task) -> MapResult:
+    with warnings.catch_warnings(record=True) as caught:  # windows that must grow, a score that hardly reacts
+        warnings.simplefilter("always")
+        (explanation,) = IASSA(task.model).explain(
+            task.x, task.baseline, task.target, n_samples=task.budget, perturbations_per_eval=None
+        )
+    levels = explanation.diagnostics["levels"]
+    notes = {"windows": " ".join(f"{v['n_windows']} of {v['window'][0]}" for v in levels)}
+    notes |= {f"warning {i}": str(w.message) for i, w in enumerate(caught, 1)}
+    return MapResult(explanation.region_map(), explanation.std_error[explanation.labels[0]], notes)
 
 
 def _sampled(method: Any, task: Task) -> MapResult:

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from captum.attr import PerturbationAttribution
 
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._captum_compat import log_usage
-from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext._checks import InputError, check_at_least
 from xai_ext.attr._call import Arguments, Call, Example, explained
-from xai_ext.attr._iassa_windows import Windows
 from xai_ext.attr._maps import projected
 from xai_ext.explanation import Explanation
+from xai_ext.methods._window_arguments import WindowArguments, named_attention
 from xai_ext.methods.iassa import Attention, iassa
 
 _DEFAULT_BUDGET = 1000
@@ -53,12 +53,7 @@ class IASSA(PerturbationAttribution):  # type: ignore[misc]
         attention: Attention | str | Callable[..., Any] | None = None,
     ) -> None:
         super().__init__(forward_func)
-        if preset is not None:
-            check_choice("preset", preset, ("paper",))
-            attention = "features" if attention is None else attention
-        if attention is not None and not isinstance(attention, Attention):
-            attention = Attention(cast(Any, attention))
-        self._settings = _Settings(preset, attention)
+        self._settings = _Settings(preset, named_attention(attention, preset))
 
     @classmethod
     def get_name(cls) -> str:
@@ -112,7 +107,7 @@ class IASSA(PerturbationAttribution):  # type: ignore[misc]
         show_progress : bool
             A progress bar of forward calls.
         seed : int, optional
-            Accepted and not used: nothing is random.
+            Accepted and not used: nothing is random, and no number is drawn from torch's generator.
         tol : float, optional
             Stop after a level whose largest standard error is at most ``tol * abs(f(x) - f(baseline))``.
         sliding_window_shapes, strides : tuple or tuple of tuples, optional
@@ -129,7 +124,7 @@ class IASSA(PerturbationAttribution):  # type: ignore[misc]
         Tensor or tuple, shaped like the inputs
         """
         data = Arguments(inputs, baselines, target, additional_forward_args, feature_mask)
-        windows = Windows(sliding_window_shapes, strides, levels, shrink, region, spatial_dims)
+        windows = WindowArguments(sliding_window_shapes, strides, levels, shrink, region, spatial_dims)
         call, examples, explanations = self._run(data, windows, n_samples, perturbations_per_eval, show_progress, tol)
         has_mask = feature_mask is not None
         return projected(call, examples, explanations, has_mask=has_mask, return_input_shape=return_input_shape)
@@ -157,13 +152,13 @@ class IASSA(PerturbationAttribution):  # type: ignore[misc]
     ) -> tuple[Explanation, ...]:
         """One `Explanation` per example; takes the arguments of `attribute`, which returns a projection of this."""
         data = Arguments(inputs, baselines, target, additional_forward_args, feature_mask)
-        windows = Windows(sliding_window_shapes, strides, levels, shrink, region, spatial_dims)
+        windows = WindowArguments(sliding_window_shapes, strides, levels, shrink, region, spatial_dims)
         return tuple(self._run(data, windows, n_samples, perturbations_per_eval, show_progress, tol)[2])
 
     def _run(
         self,
         data: Arguments,
-        windows: Windows,
+        windows: WindowArguments,
         n_samples: int | None,
         perturbations_per_eval: int | None,
         show_progress: bool,

@@ -11,7 +11,7 @@ from torch import nn
 
 from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._shap_compat import Deserializer, Serializer
-from xai_ext.explainers._row import Linked, Row, row_game
+from xai_ext.explainers._row import Linked, Row, check_image_masker, row_game, row_image
 from xai_ext.explanation import Explanation
 from xai_ext.methods._report import extended
 
@@ -27,6 +27,7 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
     algorithm: ClassVar[str]
     own_arguments: ClassVar[tuple[str, ...]] = ()
     knobs: ClassVar[tuple[str, ...]] = ("tol",)
+    has_players: ClassVar[bool] = True  # regions or columns of the masker, else the pixels of an image
     default_max_evals: ClassVar[int] = 1000
     least_max_evals: ClassVar[int] = 4
 
@@ -57,6 +58,8 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
             linearize_link=linearize_link,
             seed=seed,
         )
+        if not self.has_players:
+            check_image_masker(self.masker, type(self).__name__)
         self.seed = seed
         self.call_defaults = dict(call_defaults or {}) | more
         allowed = {"max_evals", "batch_size", "outputs", "silent", *self.knobs}
@@ -93,7 +96,7 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
             No progress bars.
         **knobs
             ``tol``: stop a row early once its largest standard error is at most
-            ``tol * abs(f(x) - f(baseline))`` (or what the class puts in its place).
+            ``tol * abs(f(x) - f(baseline))`` (or what the class puts in its place). Others: see the class.
 
         Returns
         -------
@@ -128,19 +131,22 @@ class RegionExplainer(shap.Explainer, ABC):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Explain one row; called by SHAP."""
         details: list[Explanation] = knobs.pop("details", [])
-        budget = (
-            self.default_max_evals
-            if max_evals == "auto"
-            else check_at_least("max_evals", max_evals, self.least_max_evals)
-        )
+        if max_evals != "auto":
+            check_at_least("max_evals", max_evals, self.least_max_evals)
         seed = np.random.SeedSequence(self.seed).entropy
-        row = row_game(Linked(self.model, self.link), self.masker, row_args[0], outputs, batch_size)
+        make = row_game if self.has_players else row_image
+        row = make(Linked(self.model, self.link), self.masker, row_args[0], outputs, batch_size)
         rng = np.random.default_rng(seed)
+        budget = self.auto_budget(row) if max_evals == "auto" else max_evals
         explanation = self.explain_game(row, budget, rng, show_progress=not silent, **knobs)
         diagnostics = extended(explanation.diagnostics, seed=seed)
         labels = tuple(a[..., 0] if a.ndim == 3 else a for a in explanation.labels)
         details.append(replace(explanation, labels=labels, diagnostics=diagnostics))
         return row.result(explanation, has_errors=self.has_errors)
+
+    def auto_budget(self, row: Row) -> int:
+        """What ``max_evals="auto"`` means for one row."""
+        return self.default_max_evals
 
     @property
     def has_errors(self) -> bool:

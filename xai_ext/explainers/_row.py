@@ -94,6 +94,28 @@ class Row:
 def row_game(model: Linked, masker: Any, x: Any, outputs: Any, batch_size: int | None) -> Row:
     """The game of one row: over the masker's regions, or over the columns of a masker of SHAP's own."""
     parts = _regions(model, masker, x) if hasattr(masker, "labels_of") else _columns(model, masker, x)
+    return _row(parts, model, x, outputs, batch_size)
+
+
+def row_image(model: Linked, masker: Any, x: Any, outputs: Any, batch_size: int | None) -> Row:
+    """The same over the pixels of an image, whatever regions the masker has."""
+    shape, got = tuple(masker.image_shape), np.shape(x)
+    if got != shape:
+        raise InputError(f"the masker is for images of shape {shape}, got a row of shape {got}; fix: x[None]")
+    labels = np.arange(shape[0] * shape[1]).reshape(shape[:2])
+    return _row(_image(model, np.asarray(x), masker, labels, (*shape[:2], 1)), model, x, outputs, batch_size)
+
+
+def check_image_masker(masker: Any, name: str) -> None:
+    """Methods that mask pixels need an image and one baseline of it."""
+    if not (hasattr(masker, "image_shape") and hasattr(masker, "baseline_of")):
+        raise InputTypeError(
+            f"{name} masks pixels and needs a masker with image_shape and baseline_of, got {type(masker).__name__}; "
+            "fix: xai_ext.maskers.BPT(image, baseline)"
+        )
+
+
+def _row(parts: "_Parts", model: Linked, x: Any, outputs: Any, batch_size: int | None) -> Row:
     full = parts.masked(model, batch_size)
     chosen = _chosen(outputs, full.full_value, scalar=not full.output_shape)
     if chosen is not None and outputs is not None:
@@ -119,13 +141,17 @@ class _Parts:
 
 def _regions(model: Linked, masker: Any, x: Any) -> _Parts:
     array = masker.row(x)
+    return _image(model, array, masker, masker.labels_of(array), masker.mask_shapes(array)[0])
+
+
+def _image(model: Linked, array: AnyArray, masker: Any, labels: AnyArray, mask_shape: tuple[int, ...]) -> _Parts:
     device = getattr(model.function, "tensor_device", None)
     inputs, baselines = (torch.from_numpy(np.array(a))[None].to(device) for a in (array, masker.baseline_of(array)))
 
     def forward(linked: Linked) -> Callable[..., Tensor]:
         return NumpyForward(linked, layout="as_is") if device is None else linked.on_tensor
 
-    return _Parts(forward, inputs, baselines, masker.labels_of(array)[:, :, None], masker.mask_shapes(array)[0])
+    return _Parts(forward, inputs, baselines, labels[:, :, None], mask_shape)
 
 
 def _columns(model: Linked, masker: Any, x: Any) -> _Parts:

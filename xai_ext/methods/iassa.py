@@ -67,9 +67,21 @@ def iassa(
     -----
     The values are not Shapley values. One level is the occlusion of [2]_ on Captum's grid.
 
-    Deviations from [1]_: windows hide what they cover; each position gets the mean drop over the windows that
-    cover it; coarse levels stay in the map; the steering map is ``weight * S + (1 - weight) * A S`` (printed
-    with the sign of the second term reversed); nothing is chosen by the ground truth.
+    Deviations from [1]_, with their reasons:
+
+    * Windows hide what they cover, and a level runs those that touch the region. Masks chosen because they do not
+      hide all of a region are nearly all masks, and most of them say nothing about it.
+    * A position gets the mean drop over the windows that cover it. The printed sum of score times mask, over windows
+      around the region only, ranks the background highest, which no window touches; it also shows as stripes where
+      the stride does not divide the window, since positions then lie under unequal numbers of windows.
+    * Coarse levels stay in the map (``fusion="blend"``): finer windows are not always better, and a map that is
+      replaced forgets what was paid for. No iteration is chosen by the ground truth.
+    * The steering map is ``weight * S + (1 - weight) * A S``. Printed is ``(weight - 1)``, which subtracts what is
+      attended to.
+    * The attention's softmax is as sharp as a given number of neighbours needs. A second softmax makes it uniform;
+      one of raw products makes it the identity.
+    * Windows, strides and regions follow the budget, so that the cost is known. ``Schedule.paper`` has the published
+      ones.
 
     References
     ----------

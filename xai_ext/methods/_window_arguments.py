@@ -1,27 +1,27 @@
-"""Captum's forms of windows and strides as IASSA's schedules."""
+"""What users of a host say about IASSA's windows and attention."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
-from xai_ext._checks import InputError, check_at_least
+from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext.methods._positions import Shape, has_geometry, spatial_shapes
-from xai_ext.methods.iassa import Level, Schedule
+from xai_ext.methods.iassa import Attention, Level, Schedule
 
 _LEVELS, _SHRINK = 3, 0.7
 
 
 @dataclass(frozen=True)
-class Windows:
-    """The arguments of one call; None is a default."""
+class WindowArguments:
+    """Windows and strides in Captum's form, the arguments of one call; None is a default."""
 
-    sliding_window_shapes: Any
-    strides: Any
-    levels: int | None
-    shrink: float | None
-    region: float | None
-    spatial_dims: int | None
+    sliding_window_shapes: Any = None
+    strides: Any = None
+    levels: int | None = None
+    shrink: float | None = None
+    region: float | None = None
+    spatial_dims: int | None = None
 
     def schedules(self, inputs: tuple[Tensor, ...], preset: str | None) -> tuple[tuple[Schedule, ...], int]:
         """One per input, and with a preset the evaluations that they need at most, else 0."""
@@ -54,6 +54,14 @@ class Windows:
         given = [n for n, v in vars(self).items() if v is not None and n != "spatial_dims"]
         if given:
             raise InputError(f"preset fixes windows, levels and region, got {', '.join(given)} too; fix: leave one out")
+
+
+def named_attention(attention: Any, preset: str | None) -> Attention | None:
+    """The attention that a host's user asks for: nothing, a source, or all of its settings."""
+    if preset is not None:
+        check_choice("preset", preset, ("paper",))
+        attention = "features" if attention is None else attention
+    return attention if attention is None or isinstance(attention, Attention) else Attention(attention)
 
 
 def _per_input(name: str, given: Any, n: int) -> tuple[Any, ...]:

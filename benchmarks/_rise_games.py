@@ -1,0 +1,132 @@
+"""Scores of photos under RISE's masks, computed once: the same masks serve all estimators."""
+
+import csv
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from _localisation import faster, network
+from PIL import Image
+
+from xai_ext import MaskedModel
+from xai_ext.methods._rise_masks import BLOCK, GridMasks
+from xai_ext.models import Preprocess
+
+SIDE, BATCH = 112, 16
+STREAMS, LENGTH = 8, 1024  # independent runs, masks of each
+MODELS = ("lite0", "lite1")
+SCORES = ("probability", "log-odds")
+PREPROCESS = Preprocess((SIDE, SIDE), round(SIDE / 0.875), (0.498,) * 3, (0.502,) * 3, "bicubic")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One photo explained for one network.
+
+    Attributes
+    ----------
+    photo, model : str
+    x : Tensor (1, 3, SIDE, SIDE)
+        Normalised; the baseline 0 is grey.
+    target : int
+        The class that the network gives the photo.
+    ends : array (2, 2)
+        Scores of the baseline and of the photo.
+    scores : array (streams, masks, 2)
+        Probability and log-odds of the class under each mask.
+    """
+
+    photo: str
+    model: str
+    x: torch.Tensor
+    target: int
+    ends: np.ndarray
+    scores: np.ndarray
+
+    def law(self):
+        """The masks' law: 7 x 7 cells, half of them kept."""
+        return law(self.x)
+
+    def blocks(self, stream):
+        """The masks of one stream with their scores (k, 2)."""
+        blocks = self.law().blocks(generator(self.photo, self.model, stream))
+        for start in range(0, self.scores.shape[1], BLOCK):
+            yield next(blocks), self.scores[stream, start : start + BLOCK]
+
+
+def generator(photo, model, stream):
+    """Of one stream of masks."""
+    return np.random.default_rng([zlib.crc32(f"{photo} {model}".encode()), stream])
+
+
+def law(x):
+    """The published masks for an image."""
+    return GridMasks().law(MaskedModel(lambda x: x, x, batch_size=BATCH))
+
+
+def names(folder, limit):
+    """Photos of the index, those whose class is the network's first first where the index says so."""
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row["id"] for row in sorted(rows, key=lambda row: int(row.get("rank") or 1))[:limit]]
+
+
+def read(folder, name):
+    """The photo as the network sees it, (1, 3, SIDE, SIDE)."""
+    (path,) = (folder / "images").glob(f"{name}.*")
+    with Image.open(path) as image:
+        return PREPROCESS.normalized(PREPROCESS.crop(image))
+
+
+class Network:
+    """Probability and log-odds of a class, in batches of one size."""
+
+    def __init__(self, model, *, compiled=False):
+        self.module = network(model).to(memory_format=torch.channels_last)
+        self._fast = faster(self.module) if compiled else self.module
+
+    @torch.no_grad()
+    def logits(self, images):
+        """Logits (k, 1000)."""
+        filled = torch.cat([images, images[:1].expand(-len(images) % BATCH, *images.shape[1:])])
+        parts = filled.contiguous(memory_format=torch.channels_last).split(BATCH)
+        return torch.cat([self._fast(p).clone() for p in parts])[: len(images)]
+
+    def scores(self, images, target):
+        """Scores (k, 2) float64."""
+        logits = self.logits(images).double()
+        others = torch.cat([logits[:, :target], logits[:, target + 1 :]], 1).logsumexp(1)
+        odds = logits[:, target] - others
+        return torch.stack([odds.sigmoid(), odds], 1).numpy()
+
+
+def scored(folder, name, model, module, streams=STREAMS, length=LENGTH):
+    """All scores of one photo."""
+    x = read(folder, name)
+    target = int(module.logits(x)[0].argmax())
+    ends = module.scores(torch.cat([torch.zeros_like(x), x]), target)
+    masks, found = law(x), np.empty((streams, length, len(SCORES)))
+    for stream in range(streams):
+        blocks = masks.blocks(generator(name, model, stream))
+        for start in range(0, length, BLOCK):
+            keep = next(blocks).keep[0]
+            found[stream, start : start + BLOCK] = module.scores(keep[:, None] * x, target)
+    return Scored(name, model, x, target, ends, found)
+
+
+def games(folder: Path, cache: Path, limit, models=MODELS, *, compiled=False, streams=STREAMS, length=LENGTH):
+    """Photos and networks, one after the other; a game is scored once."""
+    cache.mkdir(parents=True, exist_ok=True)
+    networks = {}
+    for name in names(folder, limit):
+        for model in models:
+            path = cache / f"{name}.{model}.{SIDE}.{streams}x{length}.npz"
+            if not path.exists():
+                networks.setdefault(model, None)
+                networks[model] = networks[model] or Network(model, compiled=compiled)
+                game = scored(folder, name, model, networks[model], streams, length)
+                np.savez_compressed(path, target=game.target, ends=game.ends, scores=game.scores)
+            with np.load(path) as saved:
+                yield Scored(name, model, read(folder, name), int(saved["target"]), saved["ends"], saved["scores"])
