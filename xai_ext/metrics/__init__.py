@@ -18,8 +18,9 @@ from xai_ext.metrics._scenes import Details
 from xai_ext.metrics._shap import from_shap
 from xai_ext.metrics.agreement_matrix import AgreementMatrix, agreement_matrix, noise_floor, reference_maps
 from xai_ext.metrics.complexity import Complexity, effective_complexity, entropy, gini, hoyer
+from xai_ext.metrics.concordance import Concordance, area_over_k, kendall_w
 from xai_ext.metrics.deletion_insertion import DeletionInsertion, deletion, deletion_insertion, insertion, srg
-from xai_ext.metrics.disagreement import Agreement, Concordance, agreement, area_over_k, kendall_w
+from xai_ext.metrics.disagreement import Agreement, agreement
 from xai_ext.metrics.distances import emd, js_distance, kl, l2, sim
 from xai_ext.metrics.fixations import auc_judd, nss
 from xai_ext.metrics.imputation import LinearImputer

@@ -99,7 +99,9 @@ def _masks(feature_mask: Any, n_inputs: int) -> tuple[IntArray, ...] | None:
     given = feature_mask if isinstance(feature_mask, tuple) else (feature_mask,)
     if len(given) != n_inputs:
         raise InputError(f"feature_mask must hold one array per input ({n_inputs}), got {len(given)}")
-    return tuple(check_labels(torch.as_tensor(m)).cpu().numpy() for m in given)
+    return tuple(
+        check_labels(m if isinstance(m, torch.Tensor) else torch.from_numpy(np.array(m))).cpu().numpy() for m in given
+    )
 
 
 def _labels(mask: IntArray, i: int, n: int, shape: tuple[int, ...]) -> IntArray:

@@ -1,14 +1,32 @@
 """From values per image to statements about a data set: intervals and paired comparisons."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xai_ext import metrics
 from xai_ext._checks import InputError, check_choice
-from xai_ext._types import AnyArray, FloatArray
-from xai_ext.metrics import Status
+from xai_ext._types import AnyArray
+from xai_ext.study._inference import (
+    aligned,
+    cluster_se,
+    clusters,
+    holm,
+    interval,
+    mean,
+    paired_t,
+    rank_biserial,
+    reasons,
+    wilcoxon,
+)
 
-_RESAMPLES = 4999
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+FAMILY = ["dataset", "model", "baseline", "metric"]
 
 
 @dataclass(frozen=True)
@@ -87,23 +105,23 @@ def summarize(
     check_choice("ci", ci, ("cluster_t", "bca", "wilson"))
     if not 0 < confidence < 1:
         raise InputError(f"confidence must lie between 0 and 1, got {confidence!r}")
-    x, ids = _aligned(values, image_ids)
+    x, ids = aligned(values, image_ids)
     finite = np.isfinite(x)
-    sums, counts = _clusters(x[finite], ids[finite])
-    mean = float(sums.sum() / counts.sum()) if len(sums) else np.nan
-    se = _cluster_se(sums, counts)
-    low, high = _interval(ci, sums, counts, mean, se, confidence, rng)
+    sums, counts = clusters(x[finite], ids[finite])
+    center = float(sums.sum() / counts.sum()) if len(sums) else np.nan
+    se = cluster_se(sums, counts)
+    low, high = interval(ci, sums, counts, center, se, confidence, rng)
     return Summary(
         n=int(finite.sum()),
         n_images=len(sums),
-        n_skipped=_reasons(finite, status),
-        mean=mean,
+        n_skipped=reasons(finite, status),
+        mean=center,
         median=float(np.median(x[finite])) if finite.any() else np.nan,
         sd=float(x[finite].std(ddof=1)) if finite.sum() > 1 else np.nan,
         se=se,
         low=low,
         high=high,
-        chance=np.nan if chance is None else _mean(np.asarray(chance, dtype=np.float64)[finite]),
+        chance=np.nan if chance is None else mean(np.asarray(chance, dtype=np.float64)[finite]),
     )
 
 
@@ -152,12 +170,12 @@ def compare(a: AnyArray, b: AnyArray, image_ids: AnyArray, higher_is_better: boo
     Comparison
         Its tests are NaN for fewer than two images.
     """
-    first, ids = _aligned(a, image_ids)
-    second, _ = _aligned(b, image_ids)
+    first, ids = aligned(a, image_ids)
+    second, _ = aligned(b, image_ids)
     both = np.isfinite(first) & np.isfinite(second)
     d = first[both] - second[both]
     total = summarize(d, ids[both])
-    sums, counts = _clusters(d, ids[both])
+    sums, counts = clusters(d, ids[both])
     means = sums / counts
     better = means if higher_is_better else -means
     return Comparison(
@@ -166,134 +184,130 @@ def compare(a: AnyArray, b: AnyArray, image_ids: AnyArray, higher_is_better: boo
         se=total.se,
         low=total.low,
         high=total.high,
-        p=_wilcoxon(means),
-        p_t=_paired_t(means),
+        p=wilcoxon(means),
+        p_t=paired_t(means),
         win_rate=float(((better > 0) + (better == 0) / 2).mean()) if len(means) else np.nan,
-        rank_biserial=_rank_biserial(better),
+        rank_biserial=rank_biserial(better),
     )
 
 
-def holm(p: FloatArray) -> FloatArray:
-    """Holm's step-down correction; NaN stays and counts for nothing.
+def compare_all(table: "DataFrame", higher_is_better: Mapping[str, bool] | None = None) -> "DataFrame":
+    """Every pair of methods in every family of dataset, model, baseline and metric.
 
-    References
+    Parameters
     ----------
-    .. [1] Holm, "A simple sequentially rejective multiple test procedure", Scandinavian J. of Statistics 6 (1979).
+    table : DataFrame
+        Columns dataset, model, baseline, method, image_id, metric, value; class_id too, where images have several rows.
+        Seeds are averaged.
+    higher_is_better : mapping, optional
+        Metric -> bool, for metrics that are not of this package.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair: the fields of `Comparison`, and ``p_holm``, corrected within its family.
     """
-    p = np.asarray(p, dtype=np.float64)
-    corrected = np.full(p.shape, np.nan)
-    known = np.flatnonzero(np.isfinite(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return corrected
+    import pandas as pd
+
+    rows = []
+    for family, part in _families(table, FAMILY):
+        wide = _wide(part)
+        better = _direction(family["metric"], higher_is_better)
+        images = wide.index.get_level_values("image_id").to_numpy()
+        found = [
+            {**family, "a": a, "b": b, **asdict(compare(wide[a].to_numpy(), wide[b].to_numpy(), images, better))}
+            for a, b in combinations(wide.columns, 2)
+        ]
+        corrected = holm(np.array([f["p"] for f in found]))
+        rows += [{**f, "p_holm": float(p)} for f, p in zip(found, corrected, strict=True)]
+    return pd.DataFrame(rows)
 
 
-def _aligned(values: AnyArray, image_ids: AnyArray) -> tuple[FloatArray, AnyArray]:
-    x, ids = np.asarray(values, dtype=np.float64), np.asarray(image_ids)
-    if x.ndim != 1 or ids.shape != x.shape:
-        raise InputError(f"there must be one image id per value, got {ids.shape} for values {x.shape}")
-    return x, ids
+@dataclass(frozen=True, eq=False)
+class RankAgreement:
+    """Do metrics agree on which method is best?
+
+    Attributes
+    ----------
+    between : DataFrame
+        One row per pair of metrics: mean Kendall's tau-b of the rankings of methods over images, with interval and
+        number of images, and tau-b of the rankings by data-set means.
+    within : DataFrame
+        One row per metric: Kendall's W with images as raters, with the number of images and of methods.
+    """
+
+    between: "DataFrame"
+    within: "DataFrame"
 
 
-def _clusters(x: FloatArray, ids: AnyArray) -> tuple[FloatArray, FloatArray]:
-    """Sum and number of the values of each image."""
-    _, group = np.unique(ids, return_inverse=True)
-    if not len(x):
-        return np.zeros(0), np.zeros(0)
-    return np.bincount(group, weights=x), np.bincount(group).astype(np.float64)
+def rank_agreement(table: "DataFrame", higher_is_better: Mapping[str, bool] | None = None) -> RankAgreement:
+    """Agreement of metrics on the ranking of methods.
+
+    Parameters are those of `compare_all`; metrics are turned so that more is better.
+
+    Returns
+    -------
+    RankAgreement
+    """
+    import pandas as pd
+
+    between, within = [], []
+    for family, part in _families(table, FAMILY[:-1]):
+        wide = {str(name): _oriented(rows, str(name), higher_is_better) for name, rows in part.groupby("metric")}
+        within += [{**family, "metric": name, **_consistency(w)} for name, w in wide.items()]
+        between += [{**family, "a": a, "b": b, **_agreeing(wide[a], wide[b])} for a, b in combinations(wide, 2)]
+    return RankAgreement(pd.DataFrame(between), pd.DataFrame(within))
 
 
-def _cluster_se(sums: FloatArray, counts: FloatArray) -> float:
-    n = len(sums)
-    if n < 2:
-        return np.nan
-    errors = (sums - sums.sum() / counts.sum() * counts) / counts.mean()
-    return float(np.sqrt((errors @ errors) / (n * (n - 1))))
+def _families(table: "DataFrame", columns: list[str]) -> list[tuple[dict[str, Any], "DataFrame"]]:
+    missing = {"method", "image_id", "metric", "value", *columns} - set(table.columns)
+    if missing:
+        raise InputError(f"the table lacks the columns {sorted(missing)}")
+    return [(dict(zip(columns, key, strict=True)), part) for key, part in table.groupby(columns, sort=True)]
 
 
-def _interval(
-    ci: str,
-    sums: FloatArray,
-    counts: FloatArray,
-    mean: float,
-    se: float,
-    confidence: float,
-    rng: np.random.Generator | None,
-) -> tuple[float, float]:
-    if ci == "wilson":
-        return _wilson(sums, counts, confidence)
-    if len(sums) < 2:
-        return np.nan, np.nan
-    if ci == "cluster_t":
-        from scipy.stats import t
-
-        half = float(t.ppf((1 + confidence) / 2, len(sums) - 1)) * se
-        return mean - half, mean + half
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (sums, counts),
-        lambda s, m, axis: s.sum(axis) / m.sum(axis),
-        n_resamples=_RESAMPLES,
-        paired=True,
-        confidence_level=confidence,
-        method="BCa",
-        rng=np.random.default_rng(0) if rng is None else rng,
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def _wide(part: "DataFrame") -> "DataFrame":
+    """One row per image (and class), one column per method, seeds averaged."""
+    rows = ["image_id", *[c for c in ("class_id",) if c in part.columns]]
+    return part.pivot_table(index=rows, columns="method", values="value", aggfunc="mean", dropna=False)
 
 
-def _wilson(sums: FloatArray, counts: FloatArray, confidence: float) -> tuple[float, float]:
-    if (counts != 1).any() or not np.isin(sums, (0, 1)).all():
-        raise InputError('ci="wilson" needs values 0 and 1, one per image; fix: ci="cluster_t"')
-    if not len(sums):
-        return np.nan, np.nan
-    from scipy.stats import binomtest
-
-    found = binomtest(int(sums.sum()), len(sums)).proportion_ci(confidence, method="wilson")
-    return float(found.low), float(found.high)
+def _direction(name: str, known: Mapping[str, bool] | None) -> bool:
+    if known is not None and name in known:
+        return known[name]
+    found = getattr(metrics, name, None)
+    if found is None or not hasattr(found, "higher_is_better"):
+        raise InputError(f"is a higher {name!r} better? fix: higher_is_better={{{name!r}: True}}")
+    return bool(found.higher_is_better)
 
 
-def _reasons(finite: AnyArray, status: AnyArray | None) -> dict[str, int]:
-    if finite.all():
-        return {}
-    if status is None:
-        return {"UNKNOWN": int((~finite).sum())}
-    codes, counts = np.unique(np.asarray(status)[~finite], return_counts=True)
-    return {Status(int(code)).name: int(n) for code, n in zip(codes, counts, strict=True)}
+def _oriented(part: "DataFrame", name: str, known: Mapping[str, bool] | None) -> "DataFrame":
+    wide = _wide(part).groupby("image_id").mean()
+    return wide if _direction(name, known) else -wide
 
 
-def _mean(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else np.nan
+def _agreeing(a: "DataFrame", b: "DataFrame") -> dict[str, Any]:
+    from scipy.stats import kendalltau
+
+    methods = [m for m in a.columns if m in b.columns]
+    images = a.index.intersection(b.index)
+    taus = []
+    for image in images:
+        x, y = a.loc[image, methods].to_numpy(float), b.loc[image, methods].to_numpy(float)
+        both = np.isfinite(x) & np.isfinite(y)
+        varied = both.sum() > 1 and np.ptp(x[both]) > 0 and np.ptp(y[both]) > 0
+        taus.append(float(kendalltau(x[both], y[both]).statistic) if varied else np.nan)
+    found = summarize(np.array(taus), np.arange(len(taus)))
+    means = a[methods].mean().to_numpy(), b[methods].mean().to_numpy()
+    of_means = float(kendalltau(*means).statistic) if len(methods) > 1 else np.nan
+    return {"tau": found.mean, "low": found.low, "high": found.high, "n_images": found.n, "tau_of_means": of_means}
 
 
-def _wilcoxon(differences: FloatArray) -> float:
-    if len(differences) < 2:
-        return np.nan
-    if not differences.any():
-        return 1.0
-    from scipy.stats import wilcoxon
+def _consistency(wide: "DataFrame") -> dict[str, Any]:
+    from xai_ext.metrics import kendall_w
 
-    return float(wilcoxon(differences).pvalue)
-
-
-def _paired_t(differences: FloatArray) -> float:
-    if len(differences) < 2:
-        return np.nan
-    if np.ptp(differences) == 0:
-        return 1.0 if differences[0] == 0 else 0.0
-    from scipy.stats import ttest_1samp
-
-    return float(ttest_1samp(differences, 0.0).pvalue)
-
-
-def _rank_biserial(better: FloatArray) -> float:
-    from scipy.stats import rankdata
-
-    moved = better[better != 0]
-    if not len(moved):
-        return 0.0 if len(better) else np.nan
-    ranks = rankdata(np.abs(moved))
-    return float((ranks * np.sign(moved)).sum() / ranks.sum())
+    rows = wide.dropna().to_numpy(float)
+    w = np.nan
+    if len(rows) > 1 and rows.shape[1] > 1:
+        w = float(kendall_w([row[None] for row in rows], "signed"))  # type: ignore[arg-type]
+    return {"w": w, "n_images": len(rows), "n_methods": wide.shape[1]}
