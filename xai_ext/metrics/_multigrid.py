@@ -129,13 +129,13 @@ def _solve_in_cache(levels: list[Level], b: Tensor, tol: float) -> Tensor:
     from xai_ext.metrics._multigrid_kernels import solve
 
     framed = [_framed(torch.cat([w.diagonal, w.east, w.south, w.south_east, w.south_west, w.step], 1)) for w in levels]
-    work = [tuple(np.zeros_like(w[0, 0]) for w in framed) for _ in range(3)]
+    sides = np.array([w.shape[2:] for w in framed])
     right = _framed(b)
     found = np.zeros_like(right)
     for i in range(b.shape[0]):
-        weights = tuple(w[i] for w in framed)
+        weights = np.concatenate([w[i].ravel() for w in framed])
         for c in range(b.shape[1]):
-            if solve(weights, *work, right[i, c], found[i, c], tol, _MOST_ITERATIONS) < 0:
+            if solve(weights, sides, right[i, c], found[i, c], tol, _MOST_ITERATIONS) < 0:
                 raise RuntimeError(_no_convergence(tol))
     return torch.from_numpy(np.ascontiguousarray(found[..., 1:-1, 1:-1]))
 

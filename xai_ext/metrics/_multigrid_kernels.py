@@ -58,20 +58,40 @@ def _correct(w: AnyArray, coarse: AnyArray, x: AnyArray) -> None:
                 x[i, j] += COARSE_STEP * coarse[(i + 1) // 2, (j + 1) // 2]
 
 
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _at(flat: AnyArray, sides: AnyArray, n: int) -> AnyArray:
+    """Level ``n`` of grids that lie one behind the other."""
+    start = 0
+    for m in range(n):
+        start += sides[m, 0] * sides[m, 1]
+    return flat[start : start + sides[n, 0] * sides[n, 1]].reshape(sides[n, 0], sides[n, 1])
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _weights(flat: AnyArray, sides: AnyArray, n: int) -> AnyArray:
+    start = 0
+    for m in range(n):
+        start += 6 * sides[m, 0] * sides[m, 1]
+    return flat[start : start + 6 * sides[n, 0] * sides[n, 1]].reshape(6, sides[n, 0], sides[n, 1])
+
+
 @njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _cycle(ws, bs, xs, rs) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-    """One V-cycle: from ``bs[0]`` to ``xs[0]``."""
-    last = len(ws) - 1
+def _cycle(w: AnyArray, b: AnyArray, x: AnyArray, r: AnyArray, sides: AnyArray) -> None:
+    """One V-cycle: from the finest level of ``b`` to that of ``x``."""
+    last = len(sides) - 1
     for n in range(last):
-        _start(ws[n], bs[n], xs[n])
-        _residual(ws[n], bs[n], xs[n], rs[n])
-        _restrict(rs[n], bs[n + 1])
-    _start(ws[last], bs[last], xs[last])
+        wn, bn, xn, rn = _weights(w, sides, n), _at(b, sides, n), _at(x, sides, n), _at(r, sides, n)
+        _start(wn, bn, xn)
+        _residual(wn, bn, xn, rn)
+        _restrict(rn, _at(b, sides, n + 1))
+    wn, bn, xn, rn = _weights(w, sides, last), _at(b, sides, last), _at(x, sides, last), _at(r, sides, last)
+    _start(wn, bn, xn)
     for _ in range(COARSEST_SWEEPS - 1):
-        _sweep(ws[last], bs[last], xs[last], rs[last])
+        _sweep(wn, bn, xn, rn)
     for n in range(last - 1, -1, -1):
-        _correct(ws[n], xs[n + 1], xs[n])
-        _sweep(ws[n], bs[n], xs[n], rs[n])
+        wn, bn, xn, rn = _weights(w, sides, n), _at(b, sides, n), _at(x, sides, n), _at(r, sides, n)
+        _correct(wn, _at(x, sides, n + 1), xn)
+        _sweep(wn, bn, xn, rn)
 
 
 @njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
@@ -102,20 +122,28 @@ def _turn(p: AnyArray, factor: float, z: AnyArray) -> None:
 
 
 @njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
-def solve(ws, bs, xs, rs, b, x, tol, most) -> int:  # type: ignore[no-untyped-def] # noqa: ANN001
-    """Preconditioned conjugate gradients from ``x`` = 0; the iterations it took, or -1."""
-    p, ap, nothing = np.zeros_like(b), np.zeros_like(b), np.zeros_like(b)
-    r = bs[0]
-    r[:] = b
-    limit = tol * tol * _dot(b, b)
+def solve(w: AnyArray, sides: AnyArray, right: AnyArray, x: AnyArray, tol: float, most: int) -> int:
+    """Preconditioned conjugate gradients from ``x`` = 0.
+
+    ``w`` holds the weights of all levels, finest first, whose sides with frame are ``sides`` (n, 2). Returns the
+    iterations it took, or -1.
+    """
+    total = 0
+    for n in range(len(sides)):
+        total += sides[n, 0] * sides[n, 1]
+    b, z, work = np.zeros(total, right.dtype), np.zeros(total, right.dtype), np.zeros(total, right.dtype)
+    p, ap, nothing = np.zeros_like(right), np.zeros_like(right), np.zeros_like(right)
+    finest, r, corrected = _weights(w, sides, 0), _at(b, sides, 0), _at(z, sides, 0)
+    r[:] = right
+    limit = tol * tol * _dot(right, right)
     rz = 0.0
     for n in range(most + 1):
         if _dot(r, r) <= limit:
             return n
-        _cycle(ws, bs, xs, rs)
-        before, rz = rz, _dot(r, xs[0])
-        _turn(p, rz / before if n else 0.0, xs[0])
-        _residual(ws[0], nothing, p, ap)  # minus the operator
+        _cycle(w, b, z, work, sides)
+        before, rz = rz, _dot(r, corrected)
+        _turn(p, rz / before if n else 0.0, corrected)
+        _residual(finest, nothing, p, ap)  # minus the operator
         alpha = -rz / _dot(p, ap)
         _add(x, alpha, p)
         _add(r, alpha, ap)

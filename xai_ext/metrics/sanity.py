@@ -1,9 +1,9 @@
 """Does a map change when the model forgets what it learned?"""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -93,13 +93,13 @@ def parameter_randomization(
     names = _layers(model, layers)
 
     def maps(of: nn.Module, seed: int) -> Any:
-        return explain_func(of, inputs, target, np.random.default_rng(seed))
+        found = explain_func(of, inputs, target, np.random.default_rng(seed))
+        if isinstance(found, Mapping):
+            raise InputError("explain_func must return maps, not a dict of them")
+        return found
 
     def alike(a: Any, b: Any) -> Tensor:
-        value = agreement(a, b, similarity, ranking=ranking)
-        if not isinstance(value, Tensor):
-            raise InputError("explain_func must return maps, not a dict of them")
-        return value
+        return cast(Tensor, agreement(a, b, similarity, ranking=ranking))
 
     original = maps(make(), explain_seed)
     floor = alike(original, maps(make(), other_seed))
