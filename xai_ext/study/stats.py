@@ -212,7 +212,7 @@ def compare_all(table: "DataFrame", higher_is_better: Mapping[str, bool] | None 
     rows = []
     for family, part in _families(table, FAMILY):
         wide = _wide(part)
-        better = _direction(family["metric"], higher_is_better)
+        better = direction(family["metric"], higher_is_better)
         images = wide.index.get_level_values("image_id").to_numpy()
         found = [
             {**family, "a": a, "b": b, **asdict(compare(wide[a].to_numpy(), wide[b].to_numpy(), images, better))}
@@ -272,7 +272,8 @@ def _wide(part: "DataFrame") -> "DataFrame":
     return part.pivot_table(index=rows, columns="method", values="value", aggfunc="mean", dropna=False)
 
 
-def _direction(name: str, known: Mapping[str, bool] | None) -> bool:
+def direction(name: str, known: Mapping[str, bool] | None = None) -> bool:
+    """Is a higher value of this metric better?"""
     if known is not None and name in known:
         return known[name]
     found = getattr(metrics, name, None)
@@ -283,7 +284,7 @@ def _direction(name: str, known: Mapping[str, bool] | None) -> bool:
 
 def _oriented(part: "DataFrame", name: str, known: Mapping[str, bool] | None) -> "DataFrame":
     wide = _wide(part).groupby("image_id").mean()
-    return wide if _direction(name, known) else -wide
+    return wide if direction(name, known) else -wide
 
 
 def _agreeing(a: "DataFrame", b: "DataFrame") -> dict[str, Any]:
