@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from xai_ext._checks import InputError
 from xai_ext._forward import Index
+from xai_ext._mixing import Chosen
 from xai_ext._progress import progress
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.game import MaskedModel
@@ -36,6 +37,12 @@ class Path(NamedTuple):
 
     order: int
     counts: IntArray
+    insert: bool
+
+
+class _Point(NamedTuple):
+    order: int
+    n_moved: int
     insert: bool
 
 
@@ -129,42 +136,53 @@ def perturbation_curves(
     """
     points, rows = _distinct(orders, paths)
     devices = [x.device for x in masked_model.inputs]
-    ranks = [features.ranks(order, devices) for order in orders]
+    scores = [np.stack([masked_model.full_value, masked_model.base_value])]
+    for i, order in enumerate(orders):
+        own = [p for p in points if p.order == i]
+        if own:
+            scores.append(_evaluate(masked_model, features, order, own, devices))
+    return np.concatenate(scores), rows
 
-    def keep(part: slice) -> tuple[Tensor, ...]:
-        return tuple(torch.stack([_kept(ranks[p.order][j], p) for p in points[part]]) for j in range(len(devices)))
 
-    ends = np.stack([masked_model.full_value, masked_model.base_value])
-    return np.concatenate([ends, masked_model.evaluate(len(points), keep)]), rows
-
-
-class _Point(NamedTuple):
-    order: int
-    n_moved: int
-    insert: bool
+def _evaluate(
+    masked_model: MaskedModel, features: Features, order: Order, points: Sequence[_Point], devices: list[torch.device]
+) -> FloatArray:
+    """Scores of points of one order: positions that move between two neighbouring counts are one player."""
+    counts = np.unique([p.n_moved for p in points])
+    reached = np.zeros(order.bounds[-1] + 1, np.int64)
+    reached[counts] = 1
+    players = features.players(np.cumsum(reached)[order.rank], devices)
+    index = np.searchsorted(counts, [p.n_moved for p in points])
+    moved = np.arange(len(counts) + 1) <= index[:, None]
+    kept = torch.from_numpy(moved == np.array([[p.insert] for p in points]))
+    return masked_model.evaluate(len(points), lambda part: tuple(Chosen(kept[part], p) for p in players))
 
 
 def _distinct(orders: Sequence[Order], paths: Sequence[Path]) -> tuple[list[_Point], list[list[int]]]:
     """The points whose masks are new, and the row of each path's points; rows 0 and 1 keep everything and nothing."""
-    n = len(orders[0].rank)
-    index = {_key(np.ones(n, np.bool_)): 0, _key(np.zeros(n, np.bool_)): 1}
+    numbers = _numbers(len(orders[0].rank))
+    total = tuple(numbers.sum(1).tolist())
+    index: dict[tuple[int, ...], int] = {total: 0, (0, 0): 1}
+    sums = [np.pad(np.cumsum(numbers[:, order.items], axis=1), ((0, 0), (1, 0))) for order in orders]
     points, rows = [], []
-    for order, counts, insert in paths:
-        keys = [_key(orders[order].kept(count, insert=insert)) for count in counts]
-        for key, count in zip(keys, counts, strict=True):
+    for path in paths:
+        order = orders[path.order]
+        moved = sums[path.order][:, np.searchsorted(order.rank[order.items], path.counts)]
+        keys = moved if path.insert else sums[path.order][:, -1:] - moved
+        found = []
+        for key, count in zip(map(tuple, keys.T.tolist()), path.counts, strict=True):
             if key not in index:
                 index[key] = len(index)
-                points.append(_Point(order, int(count), insert))
-        rows.append([index[key] for key in keys])
+                points.append(_Point(path.order, int(count), path.insert))
+            found.append(index[key])
+        rows.append(found)
     return points, rows
 
 
-def _key(kept: BoolArray) -> bytes:
-    return blake2b(np.packbits(kept).tobytes(), digest_size=16).digest()
-
-
-def _kept(rank: Tensor, point: _Point) -> Tensor:
-    return rank < point.n_moved if point.insert else rank >= point.n_moved
+@lru_cache(maxsize=4)
+def _numbers(n: int) -> NDArray[np.uint64]:
+    """(2, n): random numbers whose sum over a set of features, modulo 2^64, tells sets apart."""
+    return np.random.default_rng(0).integers(2**64, size=(2, n), dtype=np.uint64)
 
 
 def _order(features: Features, values: FloatArray, protocol: Protocol, rng: np.random.Generator) -> Order:

@@ -70,11 +70,12 @@ class Features:
             for p, s, d in zip(parts, shapes, devices, strict=True)
         )
 
-    def ranks(self, order: Order, devices: list[torch.device]) -> tuple[Tensor, ...]:
-        """The rank of each position, one int32 tensor per input that broadcasts to its channels."""
-        flat = order.rank if self.regions is None else order.rank[self.regions.labels]
-        shapes = [grid.mask_shape for grid in self.grids]
-        parts = np.split(flat, np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1])
+    def players(self, steps: IntArray, devices: list[torch.device]) -> tuple[Tensor, ...]:
+        """The step at which each position moves, from that of its feature: one tensor per input."""
+        flat = steps if self.regions is None else steps[self.regions.labels]
+        parts = np.split(flat, np.cumsum([np.prod(grid.shape, dtype=int) for grid in self.grids])[:-1])
+        # without its axis of size 1 a leading channel costs nothing
+        shapes = [grid.shape if grid.channel_axis == 0 else grid.mask_shape for grid in self.grids]
         return tuple(torch.from_numpy(p.reshape(s)).to(d) for p, s, d in zip(parts, shapes, devices, strict=True))
 
 

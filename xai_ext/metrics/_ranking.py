@@ -18,6 +18,8 @@ class Order:
 
     Attributes
     ----------
+    items : int64 array (n,)
+        Highest value first.
     rank : int32 array (n,)
         How many positions leave before item i; once `count` have left, those with ``rank >= count`` remain.
     bounds : int64 array
@@ -26,6 +28,7 @@ class Order:
         Number of distinct values.
     """
 
+    items: IntArray
     rank: np.ndarray[tuple[int], np.dtype[np.int32]]
     bounds: IntArray
     n_groups: int
@@ -64,7 +67,7 @@ def removal_order(
         starts = np.repeat(bounds[:-1], np.diff(np.flatnonzero(last), prepend=-1))
     rank = np.empty(len(values), np.int32)
     rank[order] = starts
-    return Order(rank, bounds, int(last.sum()))
+    return Order(order, rank, bounds, int(last.sum()))
 
 
 def schedule(order: Order, n_steps: int = 28, step_size: int | None = None) -> IntArray:
