@@ -31,7 +31,7 @@ $(VENV)/.dev: $(VENV)/.demo pyproject.toml
 	touch $@
 
 # what the benchmarks compare with, each in an environment of its own: lime_stratified overwrites `lime`
-peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done
+peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done .venv-peers/quantus/.done
 
 .venv-peers/lime_stratified/.done: constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -47,6 +47,13 @@ peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		numpy scikit-image scikit-learn tqdm matplotlib cython setuptools wheel
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation shap_bpt==1.0.1
+	touch $@
+
+.venv-peers/quantus/.done: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		numpy scikit-image scikit-learn quantus==0.6.0
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """What metrics cost and how exact they are: curves, agreement, imputation.
 
-Times are the fastest of several calls, ours and the peers' alike. FOLDER holds images/ and index.csv with a column `id`; without it, only what needs no photo is measured.
+Times are the fastest of several calls, ours and the peers' alike. FOLDER holds images/ and index.csv with a column
+`id`; without it, only what needs no photo is measured.
 """
 
 import os

@@ -48,6 +48,10 @@ class TestBeyondNoise:
         assert abs(table.excess["A", "B"]) < 0.03
 
     def test_references_stand_beside(self, found):
+        chance = found.beyond_noise.groupby("measure").chance.mean()
+        assert chance.to_dict() == pytest.approx(
+            {"spearman": 0, "feature_agreement@0.1": 6 / 64, "feature_agreement@0.25": 0.25}
+        )
         table = found.beyond_noise[found.beyond_noise.measure == "spearman"]
         for kind in ("random", "rolled", "other_image"):
             assert (abs(table[kind]) < 0.15).all()

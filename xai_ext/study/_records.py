@@ -52,11 +52,11 @@ class ImageRecord:
     records: Records
     labels: dict[str, Any]
 
-    def pair(self, view: str, relation: str, a: "Key", b: "Key", values: Mapping[str, float]) -> None:
+    def pair(self, view: str, relation: str, a: "Key", b: "Key", values: Mapping[str, float], n_features: int) -> None:
         """Agreement of two maps; ``relation`` is the factor in which their keys differ, or a kind of reference."""
         self.records.keys |= {a, b}
         row = {"view": view, "relation": relation, "a": a.method, "b": b.method, "model": a.model}
-        levels = {"baseline": a.baseline, "seed": a.seed, "same": a == b}
+        levels = {"baseline": a.baseline, "seed": a.seed, "same": a == b, "n_features": n_features}
         self.records.pairs.append({**self.labels, **row, **levels, **values})
 
     def concordance(self, view: str, key: "Key", w: float) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from xai_ext._types import AnyArray, FloatArray
+from xai_ext.metrics import chance
 from xai_ext.study._effects import as_rows, effects
 from xai_ext.study._inference import holm, wilcoxon
 from xai_ext.study._records import Settings
@@ -16,6 +17,10 @@ from xai_ext.study.stats import summarize
 SETTING = ["dataset", "model", "baseline"]
 _REFERENCES = ("random", "rolled", "other_image")
 _FACTORS = ("method", "model", "baseline", "seed")
+_WITH_CHANCE = (
+    "feature_agreement", "rank_agreement", "topq_iou", "pairwise_rank_agreement", "rank_correlation", "spearman",
+    "pearson", "kendall",
+)  # fmt: skip
 _MOST = 10
 
 
@@ -64,7 +69,8 @@ def beyond_noise(pairs: DataFrame, settings: Settings) -> DataFrame:
         images = joined.index.intersection(own[0].index).intersection(own[1].index)
         for column in settings.columns:
             agreement, a, b = (t.loc[images, column].to_numpy() for t in (joined, *own))
-            rows.append({**setting, "measure": column, **_excess(agreement, a, b, column),
+            level = _chance(column, float(part.n_features.mean()))
+            rows.append({**setting, "measure": column, **_excess(agreement, a, b, column), "chance": level,
                          **references.get((setting["a"], setting["b"], column), {})})  # fmt: skip
     if not rows:
         return DataFrame()
@@ -85,6 +91,15 @@ def _excess(agreement: FloatArray, a: FloatArray, b: FloatArray, measure: str) -
         "agreement": _mean(agreement), "floor_a": _mean(a), "floor_b": _mean(b), "excess": found.mean,
         "low": found.low, "high": found.high, "n": found.n, "p": _signed_rank(excess), "corrected": corrected,
     }  # fmt: skip
+
+
+def _chance(measure: str, n: float) -> float:
+    """Of a random map with n features; NaN where there is no closed form."""
+    name, _, k = measure.partition("@")
+    if name not in _WITH_CHANCE:
+        return np.nan
+    count = 0 if not k else int(k) if k.isdigit() else max(1, int(float(k) * n + 0.5))
+    return float(chance(name, n=int(n), k=count))
 
 
 def _references(pairs: DataFrame, settings: Settings) -> dict[tuple[str, str, str], dict[str, float]]:

@@ -156,7 +156,8 @@ class DisagreementStudy:
 
     def _compare(self, record: Any, maps: Mapping[Key, Candidate], view: str) -> None:
         for relation, a, b in related(list(maps)):
-            record.pair(view, relation, a, b, self._agreement(maps[a], maps[b], view))
+            n = len(maps[a].given.values)
+            record.pair(view, relation, a, b, self._agreement(maps[a], maps[b], view), n)
         for group in _settings_of(maps):
             ranked = [maps[key].ranked(Question(ranking="abs")) for key in group]
             varied = [r for r in ranked if not r.is_constant]
@@ -170,7 +171,8 @@ class DisagreementStudy:
             for kind in REFERENCES:
                 other = self._before.get(key) if kind == "other_image" else self._reference(own, kind)
                 if other is not None and other.given.shapes == own.given.shapes:
-                    record.pair(_WHOLE, kind, key, key, self._agreement(own, other, _WHOLE))
+                    n = len(own.given.values)
+                    record.pair(_WHOLE, kind, key, key, self._agreement(own, other, _WHOLE), n)
 
     def _reference(self, own: Candidate, kind: str) -> Candidate:
         shapes = own.given.shapes
