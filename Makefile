@@ -32,7 +32,7 @@ $(VENV)/.dev: $(VENV)/.demo pyproject.toml
 
 # what the benchmarks compare with, each in an environment of its own: lime_stratified overwrites `lime`
 peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done .venv-peers/captum_rise/.done \
-	.venv-peers/xaitk_saliency/.done
+	.venv-peers/xaitk_saliency/.done .venv-peers/quantus/.done
 
 .venv-peers/lime_stratified/.done: constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -63,6 +63,13 @@ peers: .venv-peers/lime_stratified/.done .venv-peers/shap_bpt/.done .venv-peers/
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		xaitk-saliency==0.15.0
+	touch $@
+
+.venv-peers/quantus/.done: constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		numpy scikit-image scikit-learn quantus==0.6.0
 	touch $@
 
 clean:

@@ -28,14 +28,22 @@ class TestCompare:
         printed = capsys.readouterr().out
         assert "stratified_lime" in printed
         assert "deletion" in printed
-        assert sorted(p.name for p in out.iterdir()) == ["figure.png", "maps.npz", "results.json"]
+        assert sorted(p.name for p in out.iterdir()) == ["disagreement.png", "figure.png", "maps.npz", "results.json"]
         assert run(monkeypatch, "compare", *FAST, "--out", out) == 0  # its own folder may be written again
 
     def test_every_option_arrives(self, monkeypatch, tmp_path):
         photo, mask = tmp_path / "p.jpg", tmp_path / "m.png"
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)).save(photo)
         Image.new("L", (60, 50), 255).save(mask)
-        options = {"target": "cow", "baseline": "blur:2", "segments": "grid:3x3", "mask": mask, "layer": "0", "seed": 7}
+        options = {
+            "target": "cow",
+            "baseline": "blur:2",
+            "segments": "grid:3x3",
+            "mask": mask,
+            "layer": "0",
+            "seed": 7,
+            "runs": 2,
+        }
         flags = [f"--{k}={v}" for k, v in options.items()]
         assert run(monkeypatch, "compare", photo, *FAST, *flags, "--out", tmp_path / "out") == 0
         config = json.loads((tmp_path / "out" / "results.json").read_text())["config"]
@@ -119,6 +127,6 @@ def test_the_command_is_installed_and_helps_without_torch():
 
 @pytest.mark.real_model
 def test_the_default_model_and_photo_are_compared_offline(monkeypatch, tmp_path, capsys):
-    flags = ["--methods", "ours,captum.Saliency,center", "--budget", "30", "--out", tmp_path / "out"]
+    flags = ["--methods", "ours,captum.Saliency,center", "--budget", "30", "--runs", "2", "--out", tmp_path / "out"]
     assert run(monkeypatch, "compare", *flags, "--progress", "none") == 0
     assert "espresso" in capsys.readouterr().out

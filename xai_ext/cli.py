@@ -36,9 +36,8 @@ def compare(
     mask: Annotated[str | None, typer.Option(help="Image of the photo's size, above 0 on the object.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of Grad-CAM; without it, the last map.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for figure.png, results.json and maps.npz.")] = Path(
-        "xai-ext-compare"
-    ),
+    runs: Annotated[int, typer.Option(help="Runs of each method that draws, each at the whole budget.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder for figures, results.json and maps.npz.")] = Path("xai-ext-compare"),
     progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
 ) -> None:
     """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps.
@@ -51,7 +50,7 @@ def compare(
     output.check_folder(out)
     result = run(
         image, progress=progress, model=model, methods=methods, target=target, budget=budget, baseline=baseline,
-        segments=segments, mask=mask, layer=layer, seed=seed,
+        segments=segments, mask=mask, layer=layer, seed=seed, runs=runs,
     )  # fmt: skip
     typer.echo(output.table(result))
     typer.echo("\nwrote " + ", ".join(str(path) for path in output.save(result, out)))

@@ -24,6 +24,7 @@ from xai_ext._mixing import Chosen, Operand
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 
 Keep = Callable[[slice], tuple[Tensor | Chosen, ...]]
+Fill = Callable[[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 class MaskedModel:
@@ -46,6 +47,9 @@ class MaskedModel:
         (these timing calls are not counted in `n_evals`).
     full_value : Tensor, optional
         The score of the whole input where it is known already; it counts as one evaluation.
+    fill : callable, optional
+        ``fill(inputs, keep) -> images`` instead of a baseline, for fills that depend on the mask: tuples with one
+        entry per input, bool masks (k, ...) that broadcast to the input's shape, images (k, *shape).
 
     Attributes
     ----------
@@ -65,6 +69,7 @@ class MaskedModel:
         *,
         batch_size: int | None = None,
         full_value: Tensor | None = None,
+        fill: Fill | None = None,
     ) -> None:
         self.forward = forward
         self.inputs = tuple(x.detach() for x in as_tuple(inputs))
@@ -72,6 +77,7 @@ class MaskedModel:
         self.n_evals = 0
         self.output_shape: tuple[int, ...] = ()
         self.dtype = torch.float32
+        self._fill = fill
         self._on_forward: list[Callable[[int], None]] = []
         self._plan = None if batch_size is None else Plan(check_at_least("batch_size", batch_size, 1))
         if any(len(x) > 1 for x in self.inputs) and batch_size != 1:
@@ -156,6 +162,8 @@ class MaskedModel:
 
     def images(self, keep: tuple[Tensor | Chosen, ...]) -> tuple[Tensor, ...]:
         """The masked inputs themselves, (k, *shape) each; nothing is evaluated."""
+        if self._fill is not None:
+            return self._fill(self.inputs, tuple(map(_plain, keep, self.inputs)))
         return tuple(operand.mixed(mask) for operand, mask in zip(self._operands, keep, strict=True))
 
     def _at(self, kept: bool) -> FloatArray:
@@ -195,6 +203,12 @@ class MaskedModel:
         scores = output.detach().reshape(size, -1)
         check_finite_scores(scores, self.n_evals)
         return scores.to("cpu", torch.float64).numpy()
+
+
+def _plain(keep: Tensor | Chosen, x: Tensor) -> Tensor:
+    """A bool mask (k, ...) with as many dimensions as ``x``."""
+    mask = keep.mask(x) if isinstance(keep, Chosen) else keep
+    return mask.bool().reshape(len(mask), *(1,) * (x.dim() - mask.dim()), *mask.shape[1:])
 
 
 def _as_mask(given: Tensor | AnyArray) -> Tensor:

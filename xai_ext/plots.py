@@ -1,6 +1,6 @@
 """Figures. Nothing is shown, no global setting is changed; axes and figures come back to the caller."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,6 +110,48 @@ def attribution_grid(
     if title:
         fig.suptitle(title, fontsize=11)
     _legend(fig, truth is not None)
+    return fig
+
+
+def agreement_matrix(
+    names: Sequence[str], matrix: FloatArray, floor: FloatArray, *, title: str = "", fig: "Figure | None" = None
+) -> "Figure":
+    """Agreement of every pair of methods, and beside it the noise floor of each.
+
+    Parameters
+    ----------
+    names : sequence of str
+    matrix : array (m, m)
+        -1..1; NaN stays blank.
+    floor : array (m,)
+        Agreement of runs of one method.
+    title : str
+    fig : matplotlib Figure, optional
+        None makes one that pyplot does not know.
+    """
+    from matplotlib.figure import Figure
+
+    m = len(names)
+    side = 0.55 * m + 2
+    fig = fig or Figure(figsize=(side + 1.6, side), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=[m, 1])
+    for ax, values, labels in (
+        (left, matrix, list(map(str, range(1, m + 1)))),
+        (right, floor[:, None], ["seed\nfloor"]),
+    ):
+        shown = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        ax.set_xticks(range(values.shape[1]), labels)
+        ax.xaxis.tick_top()
+        ax.tick_params(length=0, labelsize=9)
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                colour = "white" if abs(value) > 0.6 else "black"
+                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+    left.set_yticks(range(m), [f"{i + 1}  {name}" for i, name in enumerate(names)])
+    right.set_yticks([])
+    fig.colorbar(shown, ax=right, label="Spearman's correlation over shared regions", fraction=0.6)
+    if title:
+        fig.suptitle(title, fontsize=10)
     return fig
 
 

@@ -5,11 +5,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from tests.laws import GeneratorsUntouched
 from tests.tiny_models import conv
 from xai_ext.study import compare
+from xai_ext.study.methods import all_methods
 
 MODEL = "tests.tiny_models:conv"
 FAST = "ours,captum,lime,center"  # shap's first explanation compiles for seconds
@@ -82,7 +84,38 @@ def test_the_same_seed_gives_the_same_numbers_whatever_else_is_compared(result):
 def test_random_references_are_means_over_draws():
     score = compare(model=MODEL, methods="random_segments", segments="grid:3x3").scores[0]
     assert score.cost == 0
-    assert score.spread["srg"] > 0
+    assert score.runs == 10
+    assert score.std_errors["srg"] > 0
+
+
+def test_every_metric_has_a_standard_error(result):
+    for score in result.scores:
+        assert set(score.std_errors) == set(score.metrics)
+        deterministic = not next(m for m in all_methods() if m.name == score.name).draws
+        assert score.runs == (1 if deterministic else 3)
+        assert all(error == 0 for error in score.std_errors.values()) == deterministic
+    single = compare(model=MODEL, methods="stratified_lime", budget=61, segments="grid:4x4", runs=1).scores[0]
+    assert not single.std_errors  # one draw says nothing about its error
+
+
+def test_a_mean_over_runs_has_the_standard_error_of_its_runs():
+    found = [compare(model=MODEL, methods="captum.Lime", budget=61, segments="grid:4x4", runs=n) for n in (1, 2, 3)]
+    totals = [n * f.scores[0].metrics["srg"] for n, f in enumerate(found, start=1)]
+    runs = np.diff([0, *totals])
+    assert found[2].scores[0].std_errors["srg"] == pytest.approx(runs.std(ddof=1) / 3**0.5, rel=1e-6)
+
+
+def test_agreement_stands_beside_its_floor(result):
+    found = result.agreement
+    assert found.names == tuple(score.name for score in result.scores)
+    floor = dict(zip(found.names, found.floor, strict=True))
+    assert floor["captum.Saliency"] == floor["center"] == 1
+    assert 0 < floor["stratified_lime"] < 1
+    np.testing.assert_array_equal(found.matrix, found.matrix.T)
+    i, j = (found.names.index(name) for name in ("captum.Saliency", "captum.IntegratedGradients"))
+    labels = result.scene.labels
+    sums = [np.bincount(labels.ravel(), weights=result.maps[found.names[k]].ravel()) for k in (i, j)]
+    assert found.matrix[i, j] == pytest.approx(spearmanr(*sums).statistic, abs=1e-12)
 
 
 def test_the_built_in_photo_has_its_outline(result):

@@ -26,6 +26,15 @@ def test_the_table_has_a_line_per_method_best_first(result):
     assert len({len(line.rstrip()) for line in lines[:1]}) == 1
 
 
+def test_agreement_is_printed_beside_the_floor(result):
+    lines = output.table(result).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("agreement"))
+    rows = [line.split() for line in lines[start + 2 : start + 2 + len(result.scores)]]
+    assert [row[1] for row in rows] == list(result.agreement.names)
+    for row, floor, values in zip(rows, result.agreement.floor, result.agreement.matrix, strict=True):
+        assert row[2:] == ["-" if np.isnan(v) else f"{v:.2f}" for v in (floor, *values)]
+
+
 def test_unsupported_methods_say_why():
     result = compare(model="tests.tiny_models:scalar", methods="captum.LayerGradCam,center", budget=40)
     assert "captum.LayerGradCam: the model has no layer" in output.table(result)
@@ -43,8 +52,10 @@ def test_what_is_saved_can_be_read_again(result, tmp_path):
             np.testing.assert_array_equal(maps[name], values)
         assert maps["image"].shape == (32, 32, 3)
         assert maps["truth"].dtype == bool
-    with Image.open(paths[2]) as picture:
-        assert picture.width > 800
+    assert content["agreement"]["methods"] == list(result.agreement.names)
+    for path in paths[2:]:
+        with Image.open(path) as picture:
+            assert picture.width > 500
 
 
 def test_nan_becomes_null():

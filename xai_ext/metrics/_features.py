@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError
-from xai_ext._types import FloatArray, IntArray
+from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.metrics._adapt import Grid
 from xai_ext.metrics._ranking import Order, removal_order
 from xai_ext.segmentation import relabelled
@@ -53,16 +53,29 @@ class Features:
             return means
         return means * self.regions.sizes if is_density else means / self.regions.sizes
 
-    def order(self, values: FloatArray, ties: str, *, per_position: bool) -> Order:
+    def order(
+        self, values: FloatArray, ties: str, *, per_position: bool, rng: np.random.Generator | None = None
+    ) -> Order:
         """The order of removal; it counts positions, or else features."""
         sizes = self.regions.sizes if self.regions is not None and per_position else None
-        return removal_order(values, ties, sizes)
+        return removal_order(values, ties, sizes, rng)
 
-    def ranks(self, order: Order, devices: list[torch.device]) -> tuple[Tensor, ...]:
-        """The rank of each position, one int32 tensor per input that broadcasts to its channels."""
-        flat = order.rank if self.regions is None else order.rank[self.regions.labels]
+    def keep(self, features: BoolArray, devices: list[torch.device]) -> tuple[Tensor, ...]:
+        """Masks of rows of features (k, n), one bool tensor (k, ...) per input that broadcasts to its channels."""
+        flat = features if self.regions is None else features[:, self.regions.labels]
         shapes = [grid.mask_shape for grid in self.grids]
-        parts = np.split(flat, np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1])
+        parts = np.split(flat, np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1], axis=1)
+        return tuple(
+            torch.from_numpy(np.ascontiguousarray(p)).reshape(len(flat), *s).to(d)
+            for p, s, d in zip(parts, shapes, devices, strict=True)
+        )
+
+    def players(self, steps: IntArray, devices: list[torch.device]) -> tuple[Tensor, ...]:
+        """The step at which each position moves, from that of its feature: one tensor per input."""
+        flat = steps if self.regions is None else steps[self.regions.labels]
+        parts = np.split(flat, np.cumsum([np.prod(grid.shape, dtype=int) for grid in self.grids])[:-1])
+        # without its axis of size 1 a leading channel costs nothing
+        shapes = [grid.shape if grid.channel_axis == 0 else grid.mask_shape for grid in self.grids]
         return tuple(torch.from_numpy(p.reshape(s)).to(d) for p, s, d in zip(parts, shapes, devices, strict=True))
 
 

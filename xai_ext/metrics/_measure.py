@@ -28,8 +28,10 @@ from xai_ext.metrics._adapt import SIGNS, Attributions, View, check_examples, gr
 from xai_ext.metrics._curves import Curve, Subject, example_curves
 from xai_ext.metrics._features import Features, features_of
 from xai_ext.metrics._protocol import Protocol
+from xai_ext.metrics._randomness import seed_of
 from xai_ext.metrics._scores import needs_all_outputs
 from xai_ext.metrics._shap import shap_inputs
+from xai_ext.metrics.imputation import LinearImputer, SeededFill
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Problem:
 
     forward_func: Callable[..., Any]
     inputs: Inputs | None
-    baselines: Baselines
+    baselines: Baselines | LinearImputer
     additional_forward_args: Any
     target: Target
     max_examples_per_batch: int | None
@@ -103,24 +105,40 @@ class CurveResult:
 
 
 def measure(
-    problem: Problem, maps: Maps, protocol: Protocol, inserts: Sequence[bool], *, show_progress: bool
+    problem: Problem,
+    maps: Maps,
+    protocol: Protocol,
+    inserts: Sequence[bool],
+    *,
+    rng: np.random.Generator | None = None,
+    show_progress: bool = False,
 ) -> dict[str, list[CurveResult]]:
     """For each map its results, one per entry of ``inserts``: False is deletion, True insertion."""
-    inputs = _inputs(problem, maps)
-    reading = protocol.reading(maps.layout, maps.output)
-    by_name = {name: views(a, len(inputs), reading) for name, a in named(maps.attributions).items()}
-    for given in by_name.values():
-        check_examples(len(given), len(inputs[0]), "inputs")
-    curves, n_evals = [], []
-    for i, subject in enumerate(_subjects(problem, inputs, maps, protocol)):
-        values = {name: _values(given[i], subject.features, maps, protocol) for name, given in by_name.items()}
-        label = f"curves, example {i + 1} of {len(inputs[0])}" if show_progress else None
-        curves.append(example_curves(subject, values, inserts, protocol, progress_name=label))
+    names, seed = list(named(maps.attributions)), seed_of(rng)
+    curves: list[dict[str, list[Curve]]] = []
+    n_evals: list[int] = []
+    for subject, given in subjects(problem, maps, protocol, seed=seed):
+        values = [feature_values(one, subject.features, maps, protocol) for one in given]
+        label = f"curves, example {len(curves) + 1}" if show_progress else None
+        found = dict(zip(names, values, strict=True))
+        curves.append(example_curves(subject, found, inserts, protocol, seed=seed, progress_name=label))
         n_evals.append(subject.masked_model.n_evals)
     return {
-        name: [_stacked([c[name][k] for c in curves], n_evals, protocol) for k in range(len(inserts))]
-        for name in by_name
+        name: [_stacked([c[name][k] for c in curves], n_evals, protocol) for k in range(len(inserts))] for name in names
     }
+
+
+def subjects(
+    problem: Problem, maps: Maps, protocol: Protocol, *, seed: int = 0
+) -> Iterator[tuple[Subject, list[tuple[View, ...]]]]:
+    """Every example with its maps, one tuple of views for each."""
+    inputs = _inputs(problem, maps)
+    reading = protocol.reading(maps.layout, maps.output)
+    given = [views(a, len(inputs), reading) for a in named(maps.attributions).values()]
+    for one in given:
+        check_examples(len(one), len(inputs[0]), "inputs")
+    for i, subject in enumerate(_subjects(problem, inputs, maps, protocol, seed)):
+        yield subject, [one[i] for one in given]
 
 
 def _inputs(problem: Problem, maps: Maps) -> tuple[Tensor, ...]:
@@ -131,12 +149,15 @@ def _inputs(problem: Problem, maps: Maps) -> tuple[Tensor, ...]:
     return inputs
 
 
-def _subjects(problem: Problem, inputs: tuple[Tensor, ...], maps: Maps, protocol: Protocol) -> Iterator[Subject]:
+def _subjects(
+    problem: Problem, inputs: tuple[Tensor, ...], maps: Maps, protocol: Protocol, seed: int
+) -> Iterator[Subject]:
     n = len(inputs[0])
     reading = protocol.reading(maps.layout, maps.output)
     grids = tuple(grid_of(tuple(x.shape[1:]), reading) for x in inputs)
     targets = format_targets(problem.target, n)
-    baselines = format_baselines(problem.baselines, inputs)
+    imputer = problem.baselines if isinstance(problem.baselines, LinearImputer) else None
+    baselines = format_baselines(None if imputer is not None else problem.baselines, inputs)
     labels = format_labels(maps.feature_mask, inputs)
     for i, target in enumerate(targets):
         args = example_args(problem.additional_forward_args, n, i)
@@ -146,11 +167,12 @@ def _subjects(problem: Problem, inputs: tuple[Tensor, ...], maps: Maps, protocol
             example(inputs, i),
             example(baselines, i),
             batch_size=problem.max_examples_per_batch,
+            fill=None if imputer is None else SeededFill(imputer, seed),
         )
         yield Subject(model, late, features_of(None if labels is None else example(labels, i), grids))
 
 
-def _values(given: tuple[View, ...], features: Features, maps: Maps, protocol: Protocol) -> FloatArray | None:
+def feature_values(given: tuple[View, ...], features: Features, maps: Maps, protocol: Protocol) -> FloatArray | None:
     """The map of one example as one value per feature; None when it is not finite."""
     is_density = maps.map_kind == "density" or all(view.is_density for view in given)
     reading = protocol.reading(maps.layout, maps.output)

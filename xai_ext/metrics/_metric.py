@@ -13,7 +13,8 @@ class Status(IntEnum):
 
     `OK`. `NON_FINITE`: the map holds NaN or infinity. `CONSTANT`: the map is constant; the value is NaN only where
     it is undefined. `EMPTY_MASK`: there is no object. `FLAT_SCORE`: f(x) = f(baseline), or f(x) = 0, so that the
-    curve cannot be normalised. `FULL_MASK`: the object covers everything; the value stays.
+    curve cannot be normalised. `FULL_MASK`: the object covers everything; the value stays where it is defined.
+    `EMPTY_PREDICTION`: nothing was predicted. `TOO_FEW`: there are too few features.
     """
 
     OK = 0
@@ -22,6 +23,8 @@ class Status(IntEnum):
     EMPTY_MASK = 3
     FLAT_SCORE = 4
     FULL_MASK = 5
+    EMPTY_PREDICTION = 6
+    TOO_FEW = 7
 
 
 class Metric(Protocol[P, R]):

@@ -7,7 +7,8 @@ import numpy as np
 from xai_ext._checks import InputError, check_choice
 from xai_ext._types import BoolArray, FloatArray, IntArray
 
-TIES = ("group", "stable", "reverse")
+TIES = ("group", "stable", "reverse", "random")
+AREAS = ("trapezoid", "even")
 NORMALIZATIONS = ("none", "original", "range", "range_clipped")
 
 
@@ -17,6 +18,8 @@ class Order:
 
     Attributes
     ----------
+    items : int64 array (n,)
+        Highest value first.
     rank : int32 array (n,)
         How many positions leave before item i; once `count` have left, those with ``rank >= count`` remain.
     bounds : int64 array
@@ -25,6 +28,7 @@ class Order:
         Number of distinct values.
     """
 
+    items: IntArray
     rank: np.ndarray[tuple[int], np.dtype[np.int32]]
     bounds: IntArray
     n_groups: int
@@ -34,19 +38,26 @@ class Order:
         return np.asarray((self.rank < count) if insert else (self.rank >= count))
 
 
-def removal_order(values: FloatArray, ties: str = "group", sizes: IntArray | None = None) -> Order:
+def removal_order(
+    values: FloatArray,
+    ties: str = "group",
+    sizes: IntArray | None = None,
+    rng: np.random.Generator | None = None,
+) -> Order:
     """The order of removal of items with these values.
 
     Parameters
     ----------
     values : array (n,)
         Finite; larger leaves earlier. Only exactly equal values are tied.
-    ties : {"group", "stable", "reverse"}
-        Tied items leave together; the lower index first; the higher index first.
+    ties : {"group", "stable", "reverse", "random"}
+        Tied items leave together; the lower index first; the higher index first; in random order.
     sizes : int array (n,), optional
         Number of positions of each item; None: 1.
+    rng : numpy Generator, optional
+        For random order; None: ``default_rng(0)``.
     """
-    order = _descending(values, check_choice("ties", ties, TIES))
+    order = _descending(values, check_choice("ties", ties, TIES), rng)
     steps = np.ones(len(values), np.int64) if sizes is None else sizes[order]
     ends, ranked = np.cumsum(steps), values[order]
     last = np.append(ranked[1:] != ranked[:-1], True)  # of its tie group
@@ -56,7 +67,7 @@ def removal_order(values: FloatArray, ties: str = "group", sizes: IntArray | Non
         starts = np.repeat(bounds[:-1], np.diff(np.flatnonzero(last), prepend=-1))
     rank = np.empty(len(values), np.int32)
     rank[order] = starts
-    return Order(rank, bounds, int(last.sum()))
+    return Order(order, rank, bounds, int(last.sum()))
 
 
 def schedule(order: Order, n_steps: int = 28, step_size: int | None = None) -> IntArray:
@@ -82,6 +93,47 @@ def schedule(order: Order, n_steps: int = 28, step_size: int | None = None) -> I
     return np.unique(_nearest(bounds, rounded_half_up(np.arange(n_steps + 1) * n, n_steps)))
 
 
+def quantile_counts(values: FloatArray, levels: int, *, insert: bool) -> IntArray:
+    """How many positions have moved at each of `levels` even quantiles of the map, both ends among them.
+
+    Deletion removes what lies above a quantile, at the lowest everything; insertion brings back what lies at or above
+    it, at the highest nothing. Counts that repeat are dropped.
+    """
+    at = np.quantile(values, np.arange(levels - 2, -1 if insert else 0, -1) / (levels - 1))
+    ascending = np.sort(values)
+    moved = len(values) - np.searchsorted(ascending, at, side="left" if insert else "right")
+    return np.unique(np.concatenate([[0], moved, [len(values)]]))
+
+
+def top_mask(values: FloatArray, k: float, ties: str = "stable", rng: np.random.Generator | None = None) -> BoolArray:
+    """The k highest positions, exactly k of them whatever the ties.
+
+    Parameters
+    ----------
+    values : array (*shape)
+        Finite.
+    k : int or float
+        A count, 0..N, or a fraction of N, rounded half up.
+    ties : {"stable", "reverse", "random"}
+        Of tied values: the lower index first; the higher index first; in random order.
+    rng : numpy Generator, optional
+        For random order; None: ``default_rng(0)``.
+
+    Returns
+    -------
+    bool array (*shape)
+    """
+    check_choice("ties", ties, TIES[1:])
+    n = values.size
+    count = int(k) if isinstance(k, int | np.integer) else int(k * n + 0.5)
+    if not 0 <= count <= n:
+        raise InputError(f"k must be between 0 and the {n} positions, or a fraction, got {k}")
+    order = _descending(np.asarray(values, dtype=np.float64).ravel(), ties, rng)
+    mask = np.zeros(n, np.bool_)
+    mask[order[:count]] = True
+    return mask.reshape(values.shape)
+
+
 def rounded_half_up(numerator: IntArray, denominator: int) -> IntArray:
     """floor(numerator / denominator + 1/2), exactly."""
     return np.asarray((2 * numerator + denominator) // (2 * denominator))
@@ -103,8 +155,9 @@ def curve_auc(
     f_input: float | None = None,
     f_baseline: float | None = None,
     normalize: str = "none",
+    rule: str = "trapezoid",
 ) -> float:
-    """Trapezoidal area under one curve, over the true fractions.
+    """Area under one curve, trapezoidal over the true fractions.
 
     Parameters
     ----------
@@ -116,13 +169,16 @@ def curve_auc(
         f(x) and f(baseline), for `normalize`.
     normalize : {"none", "original", "range", "range_clipped"}
         y; y / f(x); (y - f(baseline)) / (f(x) - f(baseline)); the same after y was clipped to between the two.
+    rule : {"trapezoid", "even"}
+        "even" takes all steps as equally wide.
 
     Returns
     -------
     float
         NaN where the denominator is 0.
     """
-    at = np.linspace(0.0, 1.0, len(curve)) if fractions is None else fractions
+    even = check_choice("rule", rule, AREAS) == "even" or fractions is None
+    at = np.linspace(0.0, 1.0, len(curve)) if even else fractions
     return float(np.trapezoid(_normalized(np.asarray(curve), f_input, f_baseline, normalize), at))
 
 
@@ -139,9 +195,12 @@ def _normalized(curve: FloatArray, f_input: float | None, f_baseline: float | No
     return np.asarray((curve - low) / (f_input - low))
 
 
-def _descending(values: FloatArray, ties: str) -> IntArray:
+def _descending(values: FloatArray, ties: str, rng: np.random.Generator | None) -> IntArray:
     if ties == "group":  # the order inside a group is never seen, so the fastest sort will do
         return np.argsort(values)[::-1]
+    if ties == "random":
+        shuffled = (np.random.default_rng(0) if rng is None else rng).permutation(len(values))
+        return np.asarray(shuffled[np.argsort(-values[shuffled], kind="stable")])
     return np.argsort(-values, kind="stable") if ties == "stable" else np.argsort(values, kind="stable")[::-1]
 
 

@@ -12,6 +12,7 @@ from xai_ext._checks import InputError, InputTypeError
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.metrics._adapt import SIGNS, Attributions, Grid, Reading, check_examples, read, views
 from xai_ext.metrics._metric import Status
+from xai_ext.metrics.shapes import boxes_to_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,9 @@ class Finding(NamedTuple):
     chance: float = np.nan
 
 
+Judge = Callable[[Scene], Finding]
+
+
 @dataclass(frozen=True, eq=False)
 class Details:
     """Values of B examples and what stands behind them; all float64 tensors (B,) but the int8 status.
@@ -77,17 +81,29 @@ class Details:
 
 
 def localized(
-    attributions: Attributions, masks: Any, ignore: Any, reading: Reading, judge: Callable[[Scene], Finding]
+    attributions: Attributions, masks: Any, ignore: Any, reading: Reading, judge: Judge, *, sees_empty: bool = False
 ) -> Details:
-    """``judge`` of every scene that has a finite map and an object."""
+    """``judge`` of every scene that has a finite map and, unless it ``sees_empty``, an object."""
     findings, status = [], []
     for scene in _scenes(attributions, masks, ignore, reading):
-        status.append(_status(scene))
-        undefined = status[-1] in (Status.NON_FINITE, Status.EMPTY_MASK)
-        findings.append(Finding() if scene is None or undefined else judge(scene))
+        state = _status(scene)
+        undefined = state == Status.NON_FINITE or (state == Status.EMPTY_MASK and not sees_empty)
+        finding = Finding() if scene is None or undefined else judge(scene)
+        nothing = state == Status.OK and np.isnan(finding.value)
+        status.append(Status.EMPTY_PREDICTION if nothing else state)
+        findings.append(finding)
     columns = torch.tensor(findings, dtype=torch.float64).T.contiguous()
     named = dict(zip(Finding._fields, columns, strict=True))
     return Details(status=torch.tensor(status, dtype=torch.int8), **named)
+
+
+def boxed_masks(boxes: Any, box_format: str, attributions: Attributions, reading: Reading) -> Tensor:
+    """The masks of boxes on the positions of the maps, which must be images."""
+    (view,) = views(attributions, 1, reading)[0]
+    shape = view.values.shape
+    if view.channels_last and len(shape) == 3:
+        shape = shape[:2]
+    return boxes_to_mask(boxes, shape[-2:], box_format)
 
 
 def as_masks(name: str, masks: Any) -> BoolArray:

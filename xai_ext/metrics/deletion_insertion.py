@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from xai_ext._arguments import Baselines, Inputs, Target
+from xai_ext._checks import InputError
 from xai_ext.metrics._adapt import Attributions, unnamed
 from xai_ext.metrics._measure import CurveResult, Maps, Problem, measure
 from xai_ext.metrics._metric import metric
 from xai_ext.metrics._protocol import Protocol
+from xai_ext.metrics._randomness import example_rng, seed_of
+from xai_ext.metrics.imputation import LinearImputer
 
 _DEFAULT = Protocol()
 _ANY = (-np.inf, np.inf)
@@ -49,7 +52,7 @@ def deletion(
     forward_func: Callable[..., Any],
     inputs: Inputs | None,
     attributions: Attributions,
-    baselines: Baselines = None,
+    baselines: Baselines | LinearImputer = None,
     additional_forward_args: Any = None,
     target: Target = None,
     *,
@@ -59,6 +62,7 @@ def deletion(
     output: int | str | None = None,
     protocol: Protocol = _DEFAULT,
     max_examples_per_batch: int | None = None,
+    rng: np.random.Generator | None = None,
     show_progress: bool = False,
     return_curve: bool = False,
 ) -> Areas:
@@ -76,8 +80,8 @@ def deletion(
         (B, *spatial). A tuple holds one map per input; a tuple or list of `Explanation` one per example. Values of
         SHAP have channels and then outputs last. A dict of names gives a dict of results, and masks that
         several maps have in common are evaluated once.
-    baselines : number, Tensor, tuple or callable
-        What takes the place of removed positions; None is 0.
+    baselines : number, Tensor, tuple, callable or LinearImputer
+        What takes the place of removed positions; None is 0. An imputer fills them from what is left.
     additional_forward_args, target
         In every form that Captum accepts. The target is needed where there are several outputs and stays fixed.
     feature_mask : integer Tensor or tuple, optional
@@ -90,9 +94,12 @@ def deletion(
     output : int or str, optional
         Which output of an explanation that has several.
     protocol : Protocol
-        Steps, ties, axis, sign, channels, score and normalisation.
+        Steps, ties, axis, sign, channels, score and normalisation; published ones are `Protocol.rise` and
+        `Protocol.shapbpt`.
     max_examples_per_batch : int, optional
         Rows per forward; None: the fastest, measured once per model and shape.
+    rng : numpy Generator, optional
+        For random ties and the imputer's noise; None: ``default_rng(0)``. All examples and maps start from one seed.
     show_progress : bool
         A tqdm bar for each example that takes long.
     return_curve : bool
@@ -122,9 +129,11 @@ def deletion(
     .. [1] Petsiuk, Das, Saenko, "RISE: randomized input sampling for explanation of black-box models", BMVC 2018,
        sec. 4.2.
     """
-    problem = Problem(forward_func, inputs, baselines, additional_forward_args, target, max_examples_per_batch)
+    problem = Problem(
+        forward_func, inputs, _deleting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+    )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
-    found = measure(problem, maps, protocol, (False,), show_progress=show_progress)
+    found = measure(problem, maps, protocol, (False,), rng=rng, show_progress=show_progress)
     return unnamed(attributions, {name: c if return_curve else c.auc for name, (c,) in found.items()})
 
 
@@ -133,7 +142,7 @@ def insertion(
     forward_func: Callable[..., Any],
     inputs: Inputs | None,
     attributions: Attributions,
-    baselines: Baselines = None,
+    baselines: Baselines | LinearImputer = None,
     additional_forward_args: Any = None,
     target: Target = None,
     *,
@@ -143,6 +152,7 @@ def insertion(
     output: int | str | None = None,
     protocol: Protocol = _DEFAULT,
     max_examples_per_batch: int | None = None,
+    rng: np.random.Generator | None = None,
     show_progress: bool = False,
     return_curve: bool = False,
 ) -> Areas:
@@ -155,9 +165,11 @@ def insertion(
     float64 Tensor (B,)
         Area under score against inserted share, in the unit of the score: higher is better.
     """
-    problem = Problem(forward_func, inputs, baselines, additional_forward_args, target, max_examples_per_batch)
+    problem = Problem(
+        forward_func, inputs, _inserting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+    )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
-    found = measure(problem, maps, protocol, (True,), show_progress=show_progress)
+    found = measure(problem, maps, protocol, (True,), rng=rng, show_progress=show_progress)
     return unnamed(attributions, {name: c if return_curve else c.auc for name, (c,) in found.items()})
 
 
@@ -165,17 +177,18 @@ def deletion_insertion(
     forward_func: Callable[..., Any],
     inputs: Inputs | None,
     attributions: Attributions,
-    baselines: Baselines = None,
+    baselines: Baselines | LinearImputer = None,
     additional_forward_args: Any = None,
     target: Target = None,
     *,
-    insertion_baselines: Baselines = None,
+    insertion_baselines: Baselines | LinearImputer = None,
     feature_mask: Any = None,
     map_kind: str = "density",
     layout: str = "channels_first",
     output: int | str | None = None,
     protocol: Protocol = _DEFAULT,
     max_examples_per_batch: int | None = None,
+    rng: np.random.Generator | None = None,
     show_progress: bool = False,
 ) -> DeletionInsertion | dict[str, DeletionInsertion]:
     """Deletion, insertion and their gap together: f(x) and f(baseline) once, 56 rows with 28 steps.
@@ -184,7 +197,7 @@ def deletion_insertion(
 
     Parameters
     ----------
-    insertion_baselines : number, Tensor, tuple or callable, optional
+    insertion_baselines : number, Tensor, tuple, callable or LinearImputer, optional
         Another baseline for insertion, such as a blurred image. SRG is then undefined.
 
     Returns
@@ -201,14 +214,21 @@ def deletion_insertion(
     .. [1] Bluecher, Vielhaben, Strodthoff, "Decoupling pixel flipping and occlusion strategy for consistent XAI
        benchmarks", TMLR 2024.
     """
-    problem = Problem(forward_func, inputs, baselines, additional_forward_args, target, max_examples_per_batch)
+    problem = Problem(
+        forward_func, inputs, _deleting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+    )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
+    if insertion_baselines is not None and protocol.insertion_baseline is not None:
+        raise InputError("the protocol fixes the baselines; fix: leave out insertion_baselines")
     if insertion_baselines is None:
-        found = measure(problem, maps, protocol, (False, True), show_progress=show_progress)
+        insertion_baselines = protocol.insertion_baseline
+    if insertion_baselines is None:
+        found = measure(problem, maps, protocol, (False, True), rng=rng, show_progress=show_progress)
         return unnamed(attributions, {name: _joined(*curves, one_call=True) for name, curves in found.items()})
-    found = measure(problem, maps, protocol, (False,), show_progress=show_progress)
+    seed = seed_of(rng)
+    found = measure(problem, maps, protocol, (False,), rng=example_rng(seed), show_progress=show_progress)
     other = replace(problem, baselines=insertion_baselines)
-    second = measure(other, maps, protocol, (True,), show_progress=show_progress)
+    second = measure(other, maps, protocol, (True,), rng=example_rng(seed), show_progress=show_progress)
     return unnamed(attributions, {name: _joined(*found[name], *second[name], one_call=False) for name in found})
 
 
@@ -217,7 +237,7 @@ def srg(
     forward_func: Callable[..., Any],
     inputs: Inputs | None,
     attributions: Attributions,
-    baselines: Baselines = None,
+    baselines: Baselines | LinearImputer = None,
     additional_forward_args: Any = None,
     target: Target = None,
     *,
@@ -227,6 +247,7 @@ def srg(
     output: int | str | None = None,
     protocol: Protocol = _DEFAULT,
     max_examples_per_batch: int | None = None,
+    rng: np.random.Generator | None = None,
     show_progress: bool = False,
 ) -> Tensor | dict[str, Tensor]:
     """Symmetric relevance gain: insertion minus deletion.
@@ -238,10 +259,34 @@ def srg(
     float64 Tensor (B,)
         In the unit of the score: higher is better, 0 for a constant map under an additive model.
     """
-    problem = Problem(forward_func, inputs, baselines, additional_forward_args, target, max_examples_per_batch)
+    problem = Problem(
+        forward_func, inputs, _only(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+    )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
-    found = measure(problem, maps, protocol, (False, True), show_progress=show_progress)
+    found = measure(problem, maps, protocol, (False, True), rng=rng, show_progress=show_progress)
     return unnamed(attributions, {name: high.auc - low.auc for name, (low, high) in found.items()})
+
+
+Fill = Baselines | LinearImputer
+
+
+def _deleting(baselines: Fill, protocol: Protocol) -> Fill:
+    """The baseline of deletion: the user's, unless the protocol fixes it."""
+    if protocol.insertion_baseline is not None and baselines is not None:
+        raise InputError("the protocol fixes the baselines (0 for deletion); fix: leave out baselines")
+    return baselines
+
+
+def _inserting(baselines: Fill, protocol: Protocol) -> Fill:
+    own = _deleting(baselines, protocol)
+    return own if protocol.insertion_baseline is None else protocol.insertion_baseline
+
+
+def _only(baselines: Fill, protocol: Protocol) -> Fill:
+    """The baseline of both."""
+    if protocol.insertion_baseline is not None:
+        raise InputError("SRG needs one baseline, the protocol has two; fix: deletion_insertion")
+    return baselines
 
 
 def _joined(low: CurveResult, high: CurveResult, *, one_call: bool) -> DeletionInsertion:

@@ -1,34 +1,25 @@
-"""Does a map point at the object? Scores against a ground-truth mask."""
+"""Does a map point at the object? Overlap of a predicted region with the truth."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Unpack
 
 import numpy as np
-from torch import Tensor
 
-from xai_ext._checks import InputError, check_choice
-from xai_ext.metrics._adapt import Attributions, Reading, named, unnamed
-from xai_ext.metrics._chance import near, random_iou
+from xai_ext._checks import check_positive
+from xai_ext.metrics._adapt import Attributions
+from xai_ext.metrics._chance import random_overlap
+from xai_ext.metrics._locating import Locating, Masks, Place, Scores, located
 from xai_ext.metrics._metric import metric
-from xai_ext.metrics._scenes import Details, Finding, Scene, localized
+from xai_ext.metrics._scenes import Finding, Scene
 from xai_ext.metrics.thresholds import Threshold, check_threshold
 
-Scores = Tensor | Details | dict[str, Tensor | Details]
+_UNIT = (0.0, 1.0)
 
 
-@metric(higher_is_better=True, range=(0.0, 1.0), needs=["masks"])
+@metric(higher_is_better=True, range=_UNIT, needs=["masks"])
 def iou(
-    attributions: Attributions,
-    masks: Tensor | np.ndarray[Any, Any],
-    *,
-    threshold: Threshold,
-    ignore: Tensor | np.ndarray[Any, Any] | None = None,
-    channel_dim: int | None = 1,
-    channel_reduce: str = "sum",
-    sign: str = "signed",
-    layout: str = "channels_first",
-    output: int | str | None = None,
-    return_details: bool = False,
+    attributions: Attributions, masks: Masks = None, *, threshold: Threshold, **options: Unpack[Locating]
 ) -> Scores:
     """Intersection over union of the predicted region and the object.
 
@@ -41,14 +32,18 @@ def iou(
         True on the object.
     threshold : Threshold
         What makes a map a region, such as ``FractionOfMax(0.5)``, ``Otsu()`` or ``MaskArea()``.
+    boxes : sequence of B arrays (n, 4), optional
+        Instead of `masks`: the object is the union of an example's boxes, in the pixels of the map.
+    box_format : {"xyxy", "xywh", "voc"}
+        See `boxes_to_mask`.
     ignore : bool or 0/1 array (B, *spatial), optional
         Positions that belong neither to the image nor to the object.
+    sign : {"signed", "positive", "abs"}
+        Use a, max(a, 0) or abs(a), after channels were joined.
     channel_dim : int or None
         Where maps that have one more dimension than the masks have their channels.
     channel_reduce : {"sum", "mean", "abs_sum", "max", "max_abs"}
         The value of a position with several channels.
-    sign : {"signed", "positive", "abs"}
-        Use a, max(a, 0) or abs(a), after channels were joined.
     layout : {"channels_first", "channels_last"}
         Of maps that are arrays or tensors and have channels.
     output : int or str, optional
@@ -64,7 +59,8 @@ def iou(
     Raises
     ------
     InputError, InputTypeError
-        Shapes that differ (see `resize_map`), masks that are not binary, more positions asked for than there are.
+        Shapes that differ (see `resize_map`), masks that are not binary, more positions asked for than there are,
+        masks and boxes both or neither.
 
     Notes
     -----
@@ -80,127 +76,102 @@ def iou(
     >>> iou(saliency, mask, threshold=FractionOfMax(0.5))
     tensor([0.5000], dtype=torch.float64)
     """
-    judge = partial(_iou, check_threshold(threshold))
-    reading = Reading(channel_dim, channel_reduce, sign, layout, output)
-    found = {name: localized(a, masks, ignore, reading, judge) for name, a in named(attributions).items()}
-    return unnamed(attributions, {name: d if return_details else d.value for name, d in found.items()})
+    return _overlap("iou", _iou, attributions, masks, threshold, options)
 
 
-@metric(higher_is_better=True, range=(0.0, 1.0), needs=["masks"], label_aware=True)
-def max_iou(
+@metric(higher_is_better=True, range=_UNIT, needs=["masks"])
+def f_score(
     attributions: Attributions,
-    masks: Tensor | np.ndarray[Any, Any],
+    masks: Masks = None,
     *,
-    ignore: Tensor | np.ndarray[Any, Any] | None = None,
-    channel_dim: int | None = 1,
-    channel_reduce: str = "sum",
-    sign: str = "signed",
-    layout: str = "channels_first",
-    output: int | str | None = None,
-    return_details: bool = False,
+    threshold: Threshold,
+    beta2: float = 1.0,
+    **options: Unpack[Locating],
 ) -> Scores:
-    """Intersection over union at the best of all thresholds: an oracle, since it needs the truth to choose.
-
-    Parameters and errors are those of `iou`; `Details` hold the threshold, the highest of the best.
-
-    Returns
-    -------
-    float64 Tensor (B,)
-        0..1, higher is better; 1 exactly when some threshold separates object and rest. Tied values are never
-        separated.
-    """
-    reading = Reading(channel_dim, channel_reduce, sign, layout, output)
-    found = {name: localized(a, masks, ignore, reading, _max_iou) for name, a in named(attributions).items()}
-    return unnamed(attributions, {name: d if return_details else d.value for name, d in found.items()})
-
-
-@metric(higher_is_better=True, range=(0.0, 1.0), needs=["masks"])
-def pointing_game(
-    attributions: Attributions,
-    masks: Tensor | np.ndarray[Any, Any],
-    *,
-    tolerance: float = 0.0,
-    ties: str = "expected",
-    ignore: Tensor | np.ndarray[Any, Any] | None = None,
-    channel_dim: int | None = 1,
-    channel_reduce: str = "sum",
-    sign: str = "signed",
-    layout: str = "channels_first",
-    output: int | str | None = None,
-    return_details: bool = False,
-) -> Scores:
-    """Does the most salient position fall on the object?
+    """F-score of the predicted region: (1 + beta2) P R / (beta2 P + R), of the foreground.
 
     Parameters and errors are those of `iou`, and:
 
     Parameters
     ----------
-    tolerance : float, pixels
-        A hit may miss the object by this Euclidean distance, inclusive. Published numbers use 15 at the size of
-        the original image.
-    ties : {"expected", "first", "any"}
-        Of tied maxima: the share that hits; the first in raster order; whether any hits.
+    beta2 : float
+        Square of the weight of recall; 1 is the harmonic mean, 0.3 is usual for salient objects.
 
     Returns
     -------
     float64 Tensor (B,)
-        1 hit, 0 miss, or the share of tied maxima that hit, so that a flat map scores the object's share of the
-        image instead of a free 1. NaN for an empty mask and for a map that is not finite.
-
-    References
-    ----------
-    .. [1] Zhang et al., "Top-down neural attention by excitation backprop", IJCV 126 (2018), sec. 4.1.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from xai_ext.metrics import pointing_game
-    >>> mask = torch.tensor([[[False, False], [False, True]]])
-    >>> pointing_game(torch.ones(1, 2, 2), mask)
-    tensor([0.2500], dtype=torch.float64)
+        0..1, higher is better; 0 for an empty prediction.
     """
-    judge = partial(_pointing, tolerance=_distance(tolerance), ties=check_choice("ties", ties, _TIES))
-    reading = Reading(channel_dim, channel_reduce, sign, layout, output)
-    found = {name: localized(a, masks, ignore, reading, judge) for name, a in named(attributions).items()}
-    return unnamed(attributions, {name: d if return_details else d.value for name, d in found.items()})
-
-
-_TIES = {
-    "expected": lambda hits: float(hits.mean()),
-    "first": lambda hits: float(hits[0]),
-    "any": lambda hits: float(hits.any()),
-}
-
-
-def _iou(threshold: Threshold, scene: Scene) -> Finding:
-    values, mask = scene.values, scene.object
-    inclusion = threshold.inclusion(values, mask)
-    n_true, n_predicted, n_object = inclusion[mask].sum(), inclusion.sum(), mask.sum()
-    return Finding(
-        value=n_true / (n_predicted + n_object - n_true),
-        n_predicted=n_predicted,
-        threshold=values[inclusion > 0].min() if n_predicted else np.nan,
-        chance=random_iou(mask, n_predicted),
+    return _overlap(
+        "f_score", partial(_f_score, check_positive("beta2", beta2)), attributions, masks, threshold, options
     )
 
 
-def _max_iou(scene: Scene) -> Finding:
-    levels, group = np.unique(scene.values, return_inverse=True)
-    n_predicted = np.cumsum(np.bincount(group)[::-1])
-    n_true = np.cumsum(np.bincount(group, weights=scene.object)[::-1])
-    ious = n_true / (n_predicted + scene.object.sum() - n_true)
-    best = int(ious.argmax())
-    return Finding(ious[best], n_predicted[best], levels[::-1][best])
+@metric(higher_is_better=True, range=_UNIT, needs=["masks"])
+def precision(
+    attributions: Attributions, masks: Masks = None, *, threshold: Threshold, **options: Unpack[Locating]
+) -> Scores:
+    """Share of the predicted region that lies on the object; with `TopK` the top-k intersection.
+
+    Parameters and errors are those of `iou`.
+
+    Returns
+    -------
+    float64 Tensor (B,)
+        0..1, higher is better; NaN for an empty prediction.
+    """
+    return _overlap("precision", _precision, attributions, masks, threshold, options)
 
 
-def _pointing(scene: Scene, tolerance: float, ties: str) -> Finding:
-    hit = near(scene.mask, tolerance)[scene.counts]
-    highest = scene.values.max()
-    hits = hit[scene.values == highest]
-    return Finding(_TIES[ties](hits), len(hits), highest, hit.mean())
+@metric(higher_is_better=True, range=_UNIT, needs=["masks"])
+def recall(
+    attributions: Attributions, masks: Masks = None, *, threshold: Threshold, **options: Unpack[Locating]
+) -> Scores:
+    """Share of the object that was predicted.
+
+    Parameters and errors are those of `iou`.
+
+    Returns
+    -------
+    float64 Tensor (B,)
+        0..1, higher is better; 0 for an empty prediction.
+    """
+    return _overlap("recall", _recall, attributions, masks, threshold, options)
 
 
-def _distance(tolerance: float) -> float:
-    if not tolerance >= 0:
-        raise InputError(f"tolerance must be a distance in pixels of at least 0, got {tolerance!r}")
-    return float(tolerance)
+Ratio = Callable[[float, float, float], float]  # of true positives, predicted and object positions
+
+
+def _iou(n_true: float, n_predicted: float, n_object: float) -> float:
+    return n_true / (n_predicted + n_object - n_true)
+
+
+def _f_score(beta2: float, n_true: float, n_predicted: float, n_object: float) -> float:
+    return (1 + beta2) * n_true / (n_predicted + beta2 * n_object)
+
+
+def _precision(n_true: float, n_predicted: float, n_object: float) -> float:
+    return n_true / n_predicted if n_predicted else np.nan
+
+
+def _recall(n_true: float, n_predicted: float, n_object: float) -> float:
+    return n_true / n_object
+
+
+def _overlap(
+    name: str, ratio: Ratio, attributions: Attributions, masks: Masks, threshold: Threshold, options: Locating
+) -> Scores:
+    judge = partial(_found, ratio, check_threshold(threshold))
+    return located(judge, attributions, masks, Place.of(name, options))
+
+
+def _found(ratio: Ratio, threshold: Threshold, scene: Scene) -> Finding:
+    values, mask = scene.values, scene.object
+    inclusion = threshold.inclusion(values, mask)
+    n_true, n_predicted, n_object = float(inclusion[mask].sum()), float(inclusion.sum()), float(mask.sum())
+    return Finding(
+        value=ratio(n_true, n_predicted, n_object),
+        n_predicted=n_predicted,
+        threshold=values[inclusion > 0].min() if n_predicted else np.nan,
+        chance=random_overlap(ratio, mask, n_predicted),
+    )

@@ -79,9 +79,13 @@ class Otsu:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
+        return _as_float(values > self.level(values))
+
+    def level(self, values: FloatArray) -> float:
+        """The threshold: the centre of the last of 256 bins that stay below it."""
         from skimage.filters import threshold_otsu
 
-        return _as_float(values > threshold_otsu(values))
+        return float(threshold_otsu(values))
 
 
 @dataclass(frozen=True)

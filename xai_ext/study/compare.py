@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,13 +15,23 @@ from torch import Tensor
 
 from xai_ext._batching import measured_plan
 from xai_ext._checks import check_at_least, check_choice
-from xai_ext._task import CountedModel, Method, Task, Unsupported
+from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
 from xai_ext._types import BoolArray, FloatArray, IntArray
-from xai_ext.metrics import DeletionInsertion, MaskArea, Protocol, deletion_insertion, iou, pointing_game
+from xai_ext.metrics import (
+    MaskArea,
+    Protocol,
+    deletion_insertion,
+    gini,
+    iou,
+    mass_accuracy,
+    pointing_game,
+    roc_auc,
+)
 from xai_ext.models import Classifier, load
 from xai_ext.study import inputs
 from xai_ext.study.layer import find_layer
 from xai_ext.study.methods import REFERENCE_DRAWS, choose_methods
+from xai_ext.study.photo_agreement import PhotoAgreement, photo_agreement
 from xai_ext.study.threads import fastest_threads
 
 PROGRESS = ("auto", "bar", "none")
@@ -42,6 +52,7 @@ class Config:
     mask: str | None = None
     layer: str | None = None
     seed: int = 0
+    runs: int = 3
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,12 @@ class Score:
         Forward rows plus twice the backward rows, counted at the model.
     model_seconds, other_seconds : float
         Inside and outside the model.
+    runs : int
+        Maps that were drawn, each at the whole budget; evaluations and seconds are those of the first.
     metrics : dict
-        Name -> value; means over draws for the random references.
-    spread : dict
-        Standard deviations over those draws.
+        Name -> mean over the runs.
+    std_errors : dict
+        Name -> standard error over the runs; 0 for a method that draws nothing, absent for a single draw.
     note : str
     """
 
@@ -75,7 +88,8 @@ class Score:
     other_seconds: float = 0.0
     std_error_max: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    spread: dict[str, float] = field(default_factory=dict)
+    runs: int = 1
+    std_errors: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
 
@@ -103,12 +117,13 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class CompareResult:
-    """What `compare` found: scores, maps (H, W), and the scene they belong to."""
+    """What `compare` found: scores, maps (H, W) of the first runs, their agreement, and the scene they belong to."""
 
     config: Config
     scene: Scene
     scores: list[Score]
     maps: dict[str, FloatArray]
+    agreement: PhotoAgreement
     image_sha256: str
     threads: int
     seconds: float
@@ -130,25 +145,32 @@ def compare(image: str = inputs.BUILT_IN, *, progress: str = "none", **options: 
     -------
     CompareResult
         Deletion and insertion follow the score as returned, against `Config.baseline`, over 29 points; IoU is
-        at the truth's area.
+        at the truth's area. Methods that draw run `Config.runs` times, each time at the whole budget.
     """
     config = Config(image=image, **options)
     check_at_least("budget", config.budget, 4)
+    check_at_least("runs", config.runs, 1)
     check_choice("progress", progress, PROGRESS)
     start = time.perf_counter()
     methods = choose_methods(config.methods)
     photo, classifier = inputs.read_image(config.image), load(config.model)
     x = torch.as_tensor(classifier.preprocess(photo))
     digest = hashlib.sha256(photo.tobytes()).hexdigest()
-    scores, maps = [], {}
-    with fastest_threads(classifier.module, x) as threads, _bar(methods, config.budget, progress) as advance:
+    scores, runs = [], {}
+    with (
+        fastest_threads(classifier.module, x) as threads,
+        _bar(methods, config, progress) as advance,
+    ):
         scene = _scene(config, photo, classifier, x)
         for method in methods:
             score, values = _Runner(method, scene, config, digest, advance).run()
             scores.append(score)
-            if values is not None:
-                maps[method.name] = values
-    return CompareResult(config, scene, scores, maps, digest, threads, time.perf_counter() - start)
+            if values:
+                runs[method.name] = values
+    draws = {method.name: method.draws for method in methods}
+    agreed = photo_agreement({name: r[: config.runs] for name, r in runs.items()}, draws, scene.labels)
+    maps = {name: values[0] for name, values in runs.items()}
+    return CompareResult(config, scene, scores, maps, agreed, digest, threads, time.perf_counter() - start)
 
 
 def _scene(config: Config, photo: Image.Image, classifier: Classifier, x: Tensor) -> Scene:
@@ -182,38 +204,41 @@ class _Runner:
         self.method, self.scene, self.config, self.digest = method, scene, config, digest
         self.advance = partial(advance, method.name)
 
-    def run(self) -> tuple[Score, FloatArray | None]:
-        """Its score, and its map (the first one, for a reference that draws)."""
-        reference = self.method.host == "reference"
-        first, *others = range(REFERENCE_DRAWS if reference and self.method.draws else 1)
-        counted, start = CountedModel(self.scene.classifier.module, self.advance), time.perf_counter()
+    def run(self) -> tuple[Score, list[FloatArray]]:
+        """Its score, and the maps of its runs."""
         m = self.method
         try:
-            result = m.run(self._task(counted, first))
+            runs = [self._once(i) for i in range(n_runs(m, self.config))]
         except Unsupported as reason:
-            return Score(m.name, m.host, m.features, "unsupported", note=str(reason)), None
+            return Score(m.name, m.host, m.features, "unsupported", note=str(reason)), []
         except Exception as error:  # a host that fails on this model must not cost the others' results
             note = f"{type(error).__name__}: {error}".splitlines()[0]
-            return Score(m.name, m.host, m.features, "failed", note=note), None
-        seconds = time.perf_counter() - start
-        drawn = [result.values, *(m.run(self._task(counted, i)).values for i in others)]
-        metrics = [self._metrics(values) for values in drawn]
+            return Score(m.name, m.host, m.features, "failed", note=note), []
+        first, counted, seconds = runs[0]
+        maps = [result.values for result, _, _ in runs]
+        metrics = self._metrics(maps)
+        dearest = max(c.cost for _, c, _ in runs)
         score = Score(
             name=m.name,
             host=m.host,
             features=m.features,
-            status="ok" if counted.cost <= self.config.budget else "over_budget",
+            status="ok" if dearest <= self.config.budget else "over_budget",
             cost=counted.cost,
             n_forward=counted.n_forward,
             n_backward=counted.n_backward,
             model_seconds=counted.seconds,
             other_seconds=seconds - counted.seconds,
-            std_error_max=None if result.std_error is None else float(result.std_error.max()),
-            metrics={name: float(np.mean([v[name] for v in metrics])) for name in metrics[0]},
-            spread={name: float(np.std([v[name] for v in metrics], ddof=1)) for name in metrics[0] if others},
-            note="; ".join(f"{key} {value}" for key, value in result.notes.items()),
+            std_error_max=None if first.std_error is None else float(first.std_error.max()),
+            runs=len(runs),
+            metrics={name: float(v.mean()) for name, v in metrics.items()},
+            std_errors={name: _std_error(v) for name, v in metrics.items() if len(v) > 1 or not m.draws},
+            note="; ".join(f"{key} {value}" for key, value in first.notes.items()),
         )
-        return score, result.values
+        return score, maps
+
+    def _once(self, repeat: int) -> tuple[MapResult, CountedModel, float]:
+        counted, start = CountedModel(self.scene.classifier.module, self.advance), time.perf_counter()
+        return self.method.run(self._task(counted, repeat)), counted, time.perf_counter() - start
 
     def _task(self, counted: CountedModel, repeat: int) -> Task:
         s = self.scene
@@ -223,16 +248,39 @@ class _Runner:
             counted, s.x.clone(), s.baseline, s.target, s.labels, self.config.budget, s.batch_size, s.layer, seed
         )
 
-    def _metrics(self, values: FloatArray) -> dict[str, float]:
-        s, maps = self.scene, torch.from_numpy(values)[None]
+    def _metrics(self, maps: list[FloatArray]) -> dict[str, FloatArray]:
+        """Name -> one value per map."""
+        s, given = self.scene, {str(i): torch.from_numpy(values)[None] for i, values in enumerate(maps)}
         model = CountedModel(s.classifier.module, self.advance)
-        curves = deletion_insertion(model, s.x, maps, s.baseline, target=s.target, protocol=Protocol())
-        assert isinstance(curves, DeletionInsertion)  # one map, not a dict of maps
-        found: dict[str, Any] = {"deletion": curves.deletion, "insertion": curves.insertion, "srg": curves.srg}
+        curves = deletion_insertion(model, s.x, given, s.baseline, target=s.target, protocol=Protocol())
+        assert isinstance(curves, dict)  # of as many maps
+        found = {name: [float(getattr(c, name)) for c in curves.values()] for name in CURVES}
+        stacked = torch.from_numpy(np.stack(maps))
         if s.truth is not None:
-            truth = torch.from_numpy(s.truth)[None]
-            found |= {"iou": iou(maps, truth, threshold=MaskArea()), "pointing_game": pointing_game(maps, truth)}
-        return {name: float(value) for name, value in found.items()}
+            truth = torch.from_numpy(s.truth).expand_as(stacked)
+            found |= {name: judge(stacked, truth).tolist() for name, judge in LOCALISATION.items()}
+        found["gini"] = cast(Tensor, gini(stacked)).tolist()
+        return {name: np.array(values) for name, values in found.items()}
+
+
+CURVES = ("deletion", "insertion", "srg")
+LOCALISATION: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "iou": partial(iou, threshold=MaskArea()),
+    "pointing_game": pointing_game,
+    "mass_accuracy": mass_accuracy,
+    "roc_auc": roc_auc,
+}
+
+
+def n_runs(method: Method, config: Config) -> int:
+    """References that draw are cheap."""
+    if not method.draws:
+        return 1
+    return max(REFERENCE_DRAWS, config.runs) if method.host == "reference" else config.runs
+
+
+def _std_error(values: FloatArray) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _word(text: str) -> int:
@@ -240,13 +288,13 @@ def _word(text: str) -> int:
 
 
 @contextmanager
-def _bar(methods: list[Method], budget: int, progress: str) -> Iterator[Advance]:
+def _bar(methods: list[Method], config: Config, progress: str) -> Iterator[Advance]:
     """A bar over the rows that all methods and their metrics will need at most."""
     from tqdm.auto import tqdm
 
     curve = 2 + 2 * (Protocol().n_steps - 1)
-    draws = sum(REFERENCE_DRAWS if m.host == "reference" and m.draws else 1 for m in methods)
-    total = draws * curve + sum(budget if m.fixed_cost is None else m.fixed_cost for m in methods)
+    costs = [curve + (config.budget if m.fixed_cost is None else m.fixed_cost) for m in methods]
+    total = sum(n_runs(m, config) * cost for m, cost in zip(methods, costs, strict=True))
     disable = {"none": True, "bar": False, "auto": None}[progress]
     with tqdm(total=total, unit="eval", disable=disable, smoothing=0.05) as bar:
 

@@ -21,6 +21,9 @@ _COLUMNS = {
     "srg": "SRG ↑",
     "iou": "IoU ↑",
     "pointing_game": "pointing ↑",
+    "mass_accuracy": "mass ↑",
+    "roc_auc": "AUC ↑",
+    "gini": "Gini",
 }
 
 
@@ -34,7 +37,27 @@ def table(result: CompareResult) -> str:
              *(_cell(s, name) for name in metrics), s.status] for s in ranked]  # fmt: skip
     lines = _aligned([head, *rows], right=set(range(1, len(head) - 1)))
     notes = [f"{s.name}: {s.note}" for s in ranked if s.status != "ok" and s.note]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", _reading(result), *notes])
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:], "", _reading(result), "", agreement_table(result), *notes])
+
+
+def agreement_table(result: CompareResult) -> str:
+    """The noise floor of each method beside its agreement with the others."""
+    found = result.agreement
+    head = ["agreement", "seed floor", *(str(i + 1) for i in range(len(found.names)))]
+    rows = [
+        [f"{i + 1:2} {name}", _number(floor), *(_number(v) for v in row)]
+        for i, (name, floor, row) in enumerate(zip(found.names, found.floor, found.matrix, strict=True))
+    ]
+    lines = _aligned([head, *rows], right=set(range(1, len(head))))
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", _AGREEMENT])
+
+
+_AGREEMENT = (
+    "Agreement is Spearman's correlation over the shared regions, mean over runs. Seed floor: the same between runs of "
+    "one method, 1 where nothing is drawn. Two methods disagree beyond noise where they agree less than the mean of "
+    "their floors; one photo shows it for this photo only."
+)
 
 
 def as_json(result: CompareResult) -> dict[str, Any]:
@@ -53,15 +76,16 @@ def as_json(result: CompareResult) -> dict[str, Any]:
         "threads": result.threads,
         "seconds": result.seconds,
         "methods": [_nullified(asdict(score)) for score in result.scores],
+        "agreement": result.agreement.as_json(),
     }  # fmt: skip
 
 
 def save(result: CompareResult, folder: Path) -> list[Path]:
-    """Write figure.png, results.json and maps.npz."""
-    from xai_ext.plots import attribution_grid
+    """Write figure.png, disagreement.png, results.json and maps.npz."""
+    from xai_ext.plots import agreement_matrix, attribution_grid
 
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in ("results.json", "maps.npz", "figure.png")]
+    paths = [folder / name for name in ("results.json", "maps.npz", "figure.png", "disagreement.png")]
     paths[0].write_text(json.dumps(as_json(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     scene = result.scene
     arrays: dict[str, Any] = {"image": scene.pixels, "labels": scene.labels, **result.maps}
@@ -72,6 +96,8 @@ def save(result: CompareResult, folder: Path) -> list[Path]:
         scene.pixels, _captioned(result), truth=scene.truth, labels=scene.labels, title=_headline(result)
     )
     figure.savefig(paths[2], dpi=120)
+    found = result.agreement
+    agreement_matrix(found.names, found.matrix, found.floor, title=_headline(result)).savefig(paths[3], dpi=120)
     return paths
 
 
@@ -104,16 +130,22 @@ def _reading(result: CompareResult) -> str:
     return (
         f"{_headline(result)}.\n"
         f"Deletion and insertion are areas under curves of {unit}; SRG = insertion - deletion. An evaluation is a "
-        "forward row, a backward row counts as two. ± is the standard deviation over random draws of a reference; "
-        "one image and one seed say little about which method is better on others."
+        "forward row, a backward row counts as two. IoU is that of as many pixels as the object has, mass the share of "
+        "positive values on it, AUC that of the ROC. ± is the standard error over runs with other seeds, 0 where "
+        "nothing is drawn. random, random_segments and center need no model: what a number is worth. One image says "
+        "little about which method is better on others."
     )
 
 
 def _cell(score: Score, name: str) -> str:
     if name not in score.metrics:
         return ""
-    spread = f" ±{score.spread[name]:.2f}" if name in score.spread else ""
-    return f"{score.metrics[name]:.2f}{spread}"
+    error = f" ±{score.std_errors[name]:.2f}" if name in score.std_errors else ""
+    return f"{score.metrics[name]:.2f}{error}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "-"
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:

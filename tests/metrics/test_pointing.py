@@ -10,7 +10,20 @@ import torch
 
 from tests.metrics.examples import scenes
 from tests.metrics.laws import VECTORS, MetricLaws
-from xai_ext.metrics import FractionOfMax, Mean, Status, TopK, chance, iou, max_iou, pointing_game
+from xai_ext.metrics import (
+    FractionOfMax,
+    Mean,
+    Status,
+    TopK,
+    box_iou,
+    chance,
+    energy_pointing_game,
+    iou,
+    mass_accuracy,
+    max_iou,
+    pointing_accuracy,
+    pointing_game,
+)
 
 
 class TestPointingGame:
@@ -139,3 +152,81 @@ def test_a_table_explanation_of_one_row_asks_for_its_batch():
     row = SimpleNamespace(values=np.ones((5, 6)), data=np.ones((5, 6)), base_values=0.0)
     with pytest.raises(ValueError, match=r"explanation\[:1\]"):
         pointing_game(row, np.ones((1, 5, 6), bool))
+
+
+class TestTorchray:
+    @pytest.mark.parametrize("tolerance", [0, 1, 2, 15])
+    def test_the_first_maximum_strictly_within(self, tolerance):
+        maps, masks = scenes(12)
+        masks[3] = False
+        found = pointing_game(maps, masks, tolerance=tolerance, compat="torchray")
+        for saliency, mask, hit in zip(maps, masks, found, strict=True):
+            y, x = divmod(int(np.argmax(saliency)), 6)
+            squares = [(y - v) ** 2 + (x - u) ** 2 for v in range(5) for u in range(6) if mask[v, u]]
+            assert hit.item() == any(s < tolerance**2 for s in squares)
+
+    def test_fifteen_pixels_unless_told_otherwise(self):
+        maps, masks = np.zeros((1, 40, 40)), np.zeros((1, 40, 40), bool)
+        maps[0, 0, 0], masks[0, 0, 14] = 1, True
+        assert pointing_game(maps, masks, compat="torchray").item() == 1
+        assert pointing_game(maps, np.roll(masks, 1, 2), compat="torchray").item() == 0
+        with pytest.raises(ValueError, match="takes the first maximum"):
+            pointing_game(maps, masks, ties="any", compat="torchray")
+
+
+class TestAccuracy:
+    def test_means_over_examples_and_classes(self):
+        hits, classes = [1.0, 0.0, np.nan, 1.0], [0, 0, 1, 2]
+        assert pointing_accuracy(hits) == pytest.approx(2 / 3)
+        assert pointing_accuracy(hits, classes, average="macro") == pytest.approx(0.75)
+        assert pointing_accuracy(hits, classes, num_classes=5, compat="torchray") == pytest.approx(1.5 / 5)
+        assert np.isnan(pointing_accuracy([np.nan]))
+        assert np.isnan(pointing_accuracy([np.nan], [0], average="macro"))
+
+    def test_what_is_missing_is_named(self):
+        with pytest.raises(ValueError, match="needs class_ids"):
+            pointing_accuracy([1.0], average="macro")
+        with pytest.raises(ValueError, match="needs num_classes of at least the 2"):
+            pointing_accuracy([1.0, 0.0], [0, 1], num_classes=1, compat="torchray")
+
+
+class TestMass:
+    def test_it_is_the_share_of_the_positive_sum(self):
+        maps, masks = scenes()
+        positive = np.maximum(maps, 0)
+        expected = [p[m].sum() / p.sum() for p, m in zip(positive, masks, strict=True)]
+        np.testing.assert_allclose(energy_pointing_game(maps, masks), expected, atol=1e-14)
+        magnitudes = [np.abs(a)[m].sum() / np.abs(a).sum() for a, m in zip(maps, masks, strict=True)]
+        np.testing.assert_allclose(mass_accuracy(maps, masks, sign="abs"), magnitudes, atol=1e-14)
+
+    def test_without_mass_there_is_no_share(self):
+        _, masks = scenes(3)
+        maps = np.stack([np.zeros((5, 6)), -np.ones((5, 6)), np.full((5, 6), 2.0)])
+        found = energy_pointing_game(maps, masks, return_details=True)
+        assert found.value.isnan().tolist() == [True, True, False]
+        assert found.status.tolist() == [Status.CONSTANT] * 3
+        assert found.value[2].item() == pytest.approx(masks[2].mean())
+
+    def test_a_signed_share_is_refused(self):
+        with pytest.raises(ValueError, match="sign must be one of 'positive', 'abs'"):
+            energy_pointing_game(*scenes(1), sign="signed")
+
+
+class TestBoxIou:
+    def test_boxes_are_sets_of_pixels(self):
+        rng = np.random.default_rng(0)
+        corners = rng.integers(0, 8, (2, 6, 2))
+        a, b = (np.concatenate([c, c + rng.integers(1, 6, (6, 2))], 1) for c in corners)
+        for extra, convention in ((0, "half_open"), (1, "inclusive")):
+            found = box_iou(a, b, convention)
+            for i, p in enumerate(a):
+                for j, q in enumerate(b):
+                    first, second = (
+                        {(x, y) for x in range(r[0], r[2] + extra) for y in range(r[1], r[3] + extra)} for r in (p, q)
+                    )
+                    expected = len(first & second) / len(first | second)
+                    assert found[i, j].item() == pytest.approx(expected, abs=1e-14)
+
+    def test_an_empty_box_is_refused(self):
+        with pytest.raises(ValueError, match="x0 < x1"):
+            box_iou([[0, 0, 0, 1]], [[0, 0, 1, 1]])
