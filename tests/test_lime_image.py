@@ -61,6 +61,7 @@ def explained(cls=StratifiedLimeImageExplainer, image=None, settings=None, **arg
         return cls(random_state=7, **(settings or {})).explain_instance(image, classifier, **arguments)
 
 
+@pytest.mark.filterwarnings("ignore:the penalty of the ridge")  # one segment, or a narrow kernel
 class TestHost:
     @pytest.mark.parametrize(
         "arguments",
@@ -250,6 +251,14 @@ class TestWeights:
         d = explained(settings={"sampler": "published", "weighting": PublishedCode(2)}).details
         z = np.unpackbits(d["coalitions"], axis=1, count=20).astype(bool)
         np.testing.assert_allclose(d["weights"], PublishedCode(2).weigh(Cosine(), z), rtol=1e-6, atol=1e-12)
+
+    def test_the_published_code_adjusts_once_more_for_each_label_fitted_before(self):
+        together = explained(settings={"sampler": "published", "weighting": PublishedCode(None)})
+        for position, label in enumerate(together.top_labels):
+            settings = {"sampler": "published", "weighting": PublishedCode(3 - position)}
+            alone = explained(settings=settings, top_labels=None, labels=(label,))
+            assert alone.local_exp[label] == together.local_exp[label]
+            assert explained(settings=settings).local_exp[label] == together.local_exp[label]
 
     def test_no_weighting_weighs_all_alike(self):
         assert (explained(settings={"weighting": "none"}).details["weights"] == 1).all()

@@ -30,6 +30,7 @@ def target(value, n, sampler, weighting, budget, alpha):
     return model.fit(coalitions, y, sample_weight=(budget - 2) * weights)
 
 
+@pytest.mark.filterwarnings("ignore:the penalty of the ridge")  # one player
 class TestLaws(MethodLaws, BudgetLaws):
     """Exact for least squares on fair coins without a kernel."""
 

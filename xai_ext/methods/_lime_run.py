@@ -175,6 +175,7 @@ class Run:
 def _warn(note: str, report: dict[str, Any]) -> None:
     if note:
         warnings.warn(note, stacklevel=4)
+    diagnostics.warn_of_shrinkage(report["shrinkage"], stacklevel=5)
     if not report["enumerated"] and report["ess_ratio"] < _LOW_ESS:
         warnings.warn(
             f"the weights leave {report['ess']:.0f} effective of {report['n_drawn']} draws; fix: a wider "
