@@ -56,6 +56,30 @@ class TestCompare:
         assert "captum.Saliency: RuntimeError" in capsys.readouterr().out
 
 
+class TestLimeFigures:
+    FAST = ("--model", "tests.tiny_models:conv", "--segments", "grid:4x4", "--budget", "50")
+
+    def test_three_photos_without_an_image(self, monkeypatch, tmp_path, capsys):
+        assert run(monkeypatch, "compare", "--preset", "lime_figures", *self.FAST, "--out", tmp_path / "out") == 0
+        names = ["chelsea.png", "china.png", "coffee.png", "results.json"]
+        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
+        assert "chelsea: 16 superpixels, 50 evaluations" in capsys.readouterr().out
+
+    def test_one_photo_with_an_image(self, monkeypatch, tmp_path):
+        assert (
+            run(monkeypatch, "compare", "china", "--preset", "lime_figures", *self.FAST, "--out", tmp_path / "o") == 0
+        )
+        assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["china.png", "results.json"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [(["--preset", "lime_figurse"], "did you mean"), (["--preset", "lime_figures", "--target", "cow"], "--target")],
+    )
+    def test_what_it_has_no_use_for_is_refused(self, monkeypatch, tmp_path, capsys, arguments, message):
+        assert run(monkeypatch, "compare", *arguments, "--out", tmp_path / "out") == 2
+        assert message in capsys.readouterr().err
+
+
 class TestBadInput:
     @pytest.fixture
     def files(self, tmp_path):

@@ -61,6 +61,7 @@ def explained(cls=StratifiedLimeImageExplainer, image=None, settings=None, **arg
         return cls(random_state=7, **(settings or {})).explain_instance(image, classifier, **arguments)
 
 
+@pytest.mark.filterwarnings("ignore:the penalty of the ridge")  # one segment, or a narrow kernel
 class TestHost:
     @pytest.mark.parametrize(
         "arguments",
@@ -208,6 +209,24 @@ class TestImages:
         row = next(s for s in seen if (s[segment] != image[segment]).any())
         np.testing.assert_allclose(row[segment], np.broadcast_to(image[segment].mean(0), (25, 5)), rtol=1e-12)
 
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float16, np.float32, np.float64])
+    @pytest.mark.parametrize("channels", [1, 3, 5])
+    def test_what_the_model_sees_is_the_image_or_its_fill_bit_by_bit(self, dtype, channels):
+        image, seen = (200 * picture(channels)).astype(dtype)[:, ::-1], []
+
+        def spy(images):
+            seen.extend(images)
+            return classifier(images)
+
+        with contextlib.redirect_stderr(io.StringIO()):
+            result = StratifiedLimeImageExplainer(random_state=0).explain_instance(
+                image, spy, hide_color=7, num_samples=9, batch_size=4, segmentation_fn=squares
+            )
+        drawn = np.unpackbits(result.details["coalitions"], axis=1, count=20).astype(bool)
+        keep = np.concatenate([np.ones((1, 20), bool), drawn])[:, squares(image), None]
+        np.testing.assert_array_equal(seen, np.where(keep, image, dtype(7)))
+        assert seen[0].dtype == dtype
+
     def test_segments_may_have_any_numbers(self):
         odd = explained(segmentation_fn=lambda i: 7 - 3 * squares(i))
         assert sorted(np.unique(odd.segments)) == list(range(20))
@@ -250,6 +269,14 @@ class TestWeights:
         d = explained(settings={"sampler": "published", "weighting": PublishedCode(2)}).details
         z = np.unpackbits(d["coalitions"], axis=1, count=20).astype(bool)
         np.testing.assert_allclose(d["weights"], PublishedCode(2).weigh(Cosine(), z), rtol=1e-6, atol=1e-12)
+
+    def test_the_published_code_adjusts_once_more_for_each_label_fitted_before(self):
+        together = explained(settings={"sampler": "published", "weighting": PublishedCode(None)})
+        for position, label in enumerate(together.top_labels):
+            settings = {"sampler": "published", "weighting": PublishedCode(3 - position)}
+            alone = explained(settings=settings, top_labels=None, labels=(label,))
+            assert alone.local_exp[label] == together.local_exp[label]
+            assert explained(settings=settings).local_exp[label] == together.local_exp[label]
 
     def test_no_weighting_weighs_all_alike(self):
         assert (explained(settings={"weighting": "none"}).details["weights"] == 1).all()

@@ -80,6 +80,42 @@ class TestGrid:
         assert len(figure.legends[0].get_texts()) == 3
 
 
+class TestPlayers:
+    LABELS = np.arange(600).reshape(20, 30) // 200  # three regions of whole rows, more or less
+
+    def test_a_coalition_keeps_its_regions_and_the_rest_is_filled(self, ax):
+        fill = np.full_like(IMAGE, 51)
+        plots.masked(IMAGE, self.LABELS, np.array([True, False, True]), fill, ax=ax)
+        shown = np.asarray(ax.images[0].get_array())
+        np.testing.assert_allclose(shown[self.LABELS != 1], IMAGE[self.LABELS != 1] / 255)
+        np.testing.assert_allclose(shown[self.LABELS == 1], 0.2)
+
+    def test_labels_of_another_image_are_refused(self, ax):
+        with pytest.raises(ValueError, match="labels must have the image's shape"):
+            plots.masked(IMAGE[:5], self.LABELS, np.ones(3, bool), ax=ax)
+
+    def test_only_the_regions_that_speak_for_the_class_are_shown(self, ax):
+        plots.positive_segments(IMAGE, self.LABELS, np.array([2.0, -5.0, 3.0]), top=1, ax=ax)
+        shown = np.asarray(ax.images[0].get_array())
+        np.testing.assert_allclose(shown[self.LABELS == 2], IMAGE[self.LABELS == 2] / 255)
+        assert (shown[self.LABELS != 2] == 0.5).all()
+
+    def test_no_such_region_is_said(self, ax):
+        plots.positive_segments(IMAGE, self.LABELS, -np.ones(3), ax=ax)
+        assert ax.texts[0].get_text() == "none"
+
+    def test_boxes_are_quartiles_with_the_mean_as_a_diamond(self, ax):
+        scores = np.random.default_rng(0).gamma(2, size=(101, 2))
+        plots.loss_boxes(scores, names=["a", "b"], ax=ax)
+        for i, patch in enumerate(ax.patches):
+            heights = np.unique(patch.get_path().vertices[:, 1])
+            np.testing.assert_allclose(heights[[0, -1]], np.quantile(scores[:, i], [0.25, 0.75]))
+        means = [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "D"]
+        np.testing.assert_allclose(means, scores.mean(0))
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+        assert ax.get_ylim()[0] == 0
+
+
 def test_no_figure_stays_open_and_no_setting_changes():
     before, figures = dict(mpl.rcParams), plt.get_fignums()
     plots.attribution_grid(IMAGE, {"a": SIGNED}, truth=TRUTH)

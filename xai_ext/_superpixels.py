@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from xai_ext._mixing import Chosen, Operand
 from xai_ext._types import AnyArray, BoolArray, IntArray
 
 
@@ -37,10 +40,16 @@ def scores(
     """Scores of coalitions (m, n) of segments, batch by batch; the rest is filled."""
     from tqdm.auto import tqdm
 
-    rows: list[AnyArray] = []
+    operand = Operand(_channels_last(image), _channels_last(fill))
+    players, rows = torch.from_numpy(segments), list[AnyArray]()
     with tqdm(total=len(coalitions)) as bar:
         for start in range(0, len(coalitions), batch_size):
-            keep = coalitions[start : start + batch_size][:, segments]
-            rows.extend(classifier_fn(np.where(keep[..., None], image, fill)))
-            bar.update(len(keep))
+            part = torch.from_numpy(coalitions[start : start + batch_size])
+            rows.extend(classifier_fn(operand.mixed(Chosen(part, players)).movedim(1, -1).numpy()))
+            bar.update(len(part))
     return np.array(rows)
+
+
+def _channels_last(image: AnyArray) -> Tensor:
+    """An array (H, W, C) as (1, C, H, W), which shares its order in memory."""
+    return torch.from_numpy(np.ascontiguousarray(image)).movedim(-1, 0)[None]

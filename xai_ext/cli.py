@@ -16,7 +16,10 @@ def _root() -> None:
 
 @app.command()
 def compare(
-    image: Annotated[str, typer.Argument(help="A photo; without it, a built-in photo of a cup of coffee.")] = "coffee",
+    context: typer.Context,
+    image: Annotated[
+        str, typer.Argument(help="A photo, or coffee, chelsea or china; without it, coffee (with a preset: all three).")
+    ] = "coffee",
     model: Annotated[
         str, typer.Option(help="efficientnet_lite0, torchvision:NAME, timm:NAME, hf:NAME or module:callable.")
     ] = "efficientnet_lite0",
@@ -39,6 +42,10 @@ def compare(
     runs: Annotated[int, typer.Option(help="Runs of each method that draws, each at the whole budget.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder for figures, results.json and maps.npz.")] = Path("xai-ext-compare"),
     progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="lime_figures: how LIME explains three photos, for the three likeliest classes of each."),
+    ] = None,
 ) -> None:
     """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps.
 
@@ -48,6 +55,9 @@ def compare(
     from xai_ext.study import output
 
     output.check_folder(out)
+    if preset is not None:
+        _preset(preset, context, out)
+        return
     result = run(
         image, progress=progress, model=model, methods=methods, target=target, budget=budget, baseline=baseline,
         segments=segments, mask=mask, layer=layer, seed=seed, runs=runs,
@@ -56,6 +66,25 @@ def compare(
     typer.echo("\nwrote " + ", ".join(str(path) for path in output.save(result, out)))
     if any(score.status == "failed" for score in result.scores):
         raise typer.Exit(3)
+
+
+def _preset(name: str, context: typer.Context, out: Path) -> None:
+    """What was typed goes before what the preset says; what it has no use for is refused."""
+    from xai_ext._checks import InputError, check_choice
+    from xai_ext.study import lime_figures as preset
+
+    check_choice("preset", name, ("lime_figures",))
+    given = {key for key in context.params if str(context.get_parameter_source(key)).endswith("COMMANDLINE")}
+    options = {key: context.params[key] for key in given - {"preset", "out", "progress"}}
+    if "image" in options:
+        options["images"] = (options.pop("image"),)
+    unused = sorted(set(options) - set(vars(preset.Settings())))
+    if unused:
+        raise InputError(f"the preset {name} has no use for --{', --'.join(unused)}; fix: leave it out")
+    settings = preset.Settings(**options)
+    sheets = preset.lime_figures(settings)
+    typer.echo(preset.table(sheets))
+    typer.echo("\nwrote " + ", ".join(str(path) for path in preset.save(sheets, settings, out)))
 
 
 @app.command()

@@ -42,8 +42,9 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
         How coalitions are drawn, see `xai_ext.attr.StratifiedLime`; "host" gives what lime gives, bit by bit.
     weighting : {"kernel", "importance", "none"} or PublishedCode
         What the kernel's weight is multiplied with, see `xai_ext.methods.lime.lime`: nothing; the ratio of fair
-        coins to the sampler's law; every row weighs 1; the adjustment of the published code, on the distance. The
-        first row, the image itself, is not a draw and keeps the kernel's weight.
+        coins to the sampler's law; every row weighs 1; the adjustment of the published code, on the distance
+        (``PublishedCode(None)``: as often for each label as published). The first row, the image itself, is not a
+        draw and keeps the kernel's weight.
 
     Notes
     -----
@@ -130,6 +131,8 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
         explanation.__dict__.update(vars(result))
         explanation.scores, explanation.local_preds = call.base.scores, call.base.local_preds
         explanation.details = call.base.details()
+        if not any(value for pairs in result.local_exp.values() for _, value in pairs):
+            diagnostics.warn_of_zeros("model_regressor", stacklevel=3)
         return explanation
 
     def data_labels(
@@ -229,8 +232,9 @@ class _WeightedBase(LimeBase):  # type: ignore[misc]
         if self.weighting == "none":
             return np.ones(len(coalitions))
         if isinstance(self.weighting, PublishedCode):
+            repeats = self.weighting.repeats or len(self.scores) + 1  # a score for each label fitted before
             with np.errstate(over="ignore"):  # an infinite distance weighs nothing
-                return np.asarray(self.kernel_fn(distances * np.exp(self.weighting.log_factor(n))[sizes]))
+                return np.asarray(self.kernel_fn(distances * np.exp(PublishedCode(repeats).log_factor(n))[sizes]))
         weights = np.asarray(self.kernel_fn(distances))
         if self.weighting == "importance":
             weights[1:] *= importance_ratio(self.sampler.log_law(n))[sizes[1:]]
@@ -239,6 +243,7 @@ class _WeightedBase(LimeBase):  # type: ignore[misc]
     def _ridges_error(self, rows: Rows) -> FloatArray:
         surrogate = Ridge(1.0)
         fit = surrogate.fit(rows)
+        diagnostics.warn_of_shrinkage(fit.shrinkage, stacklevel=7)
         return standard_error(surrogate, rows, fit, self.sampler, np.random.default_rng(0))[:, 0]
 
 

@@ -30,6 +30,7 @@ def target(value, n, sampler, weighting, budget, alpha):
     return model.fit(coalitions, y, sample_weight=(budget - 2) * weights)
 
 
+@pytest.mark.filterwarnings("ignore:the penalty of the ridge")  # one player
 class TestLaws(MethodLaws, BudgetLaws):
     """Exact for least squares on fair coins without a kernel."""
 
@@ -108,22 +109,6 @@ class TestSampling:
         assert spread[0] / spread[1] == pytest.approx(2.0, rel=0.15)
 
 
-def test_importance_estimates_lime_under_uniform_strata_and_the_plain_kernel_does_not():
-    value, n, runs = bent(12), 12, 200
-    truth = target(value, n, Bernoulli(), "kernel", 2000, 0.0).coef_
-
-    def deviation(weighting):
-        values = np.stack([
-            lime(game_of(value, n, batch_size=4096), Stratified(), budget=600, weighting=weighting,
-                 surrogate=Ridge(0.0), rng=seed).values
-            for seed in range(runs)
-        ])  # fmt: skip
-        return np.abs(values.mean(0) - truth).max() / (values.std(0) / np.sqrt(runs)).mean()
-
-    assert deviation("importance") < 4
-    assert deviation("kernel") > 10
-
-
 def test_antithetic_pairs_are_more_accurate_than_independent_rows():
     value, n, budget = bent(30, seed=1), 30, 300
     spread = {
@@ -145,7 +130,9 @@ class TestTolerance:
 
     @pytest.mark.parametrize("sampler", [Bernoulli(), Antithetic()], ids=lambda s: type(s).__name__)
     def test_one_that_is_never_reached_changes_no_bit(self, sampler):
-        plain, never = (lime(game_of(bent(20), 20), sampler, budget=500, tol=t, rng=0) for t in (None, 1e-12))
+        plain, never = (
+            lime(game_of(bent(20), 20, batch_size=1), sampler, budget=500, tol=t, rng=0) for t in (None, 1e-12)
+        )
         np.testing.assert_array_equal(never.values, plain.values)
         np.testing.assert_array_equal(never.std_error, plain.std_error)
         assert never.diagnostics["stopped_by"] == "budget"

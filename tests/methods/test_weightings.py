@@ -44,6 +44,10 @@ class TestPublishedCode:
         assert np.isfinite(got).all()
         assert got[-1] == 1
 
+    def test_counting_labels_is_for_limes_explainer(self):
+        with pytest.raises(ValueError, match="fix: repeats=1 or more"):
+            lime(game_of(bent(12), 12), weighting=PublishedCode(None), budget=50)
+
     def test_it_says_so_and_needs_a_distance(self):
         assert lime(game(5), Stratified(allocation="iid"), weighting=PublishedCode()).estimand == "published code"
         with pytest.raises(ValueError, match="needs a kernel with a distance"):

@@ -19,6 +19,7 @@ from xai_ext.attr._call import Arguments, Call, Example, explained
 from xai_ext.attr._lime_parts import Similarity, as_surrogate, captums_default_similarity
 from xai_ext.explanation import Explanation
 from xai_ext.game import Game
+from xai_ext.methods._diagnostics import warn_of_zeros
 from xai_ext.methods._kernels import Kernel, named_kernel
 from xai_ext.methods._rows import Surrogate
 from xai_ext.methods._weightings import Weighting, check_weighting
@@ -264,9 +265,4 @@ def _check_game(call: Call, game: Game) -> None:
 
 def _warn_if_all_zero(explanations: list[Explanation]) -> None:
     if not any(e.values.any() for e in explanations):
-        warnings.warn(
-            "all coefficients are 0: either the score does not react to the mask, or the penalty of "
-            "interpretable_model is too strong for the scale of the score; fix: explain logits, or pass "
-            "interpretable_model=Ridge(alpha=...) with a smaller alpha",
-            stacklevel=4,
-        )
+        warn_of_zeros("interpretable_model", stacklevel=5)

@@ -9,6 +9,7 @@ import shap
 from xai_ext.explainers._base import RegionExplainer
 from xai_ext.explainers._row import Row
 from xai_ext.explanation import Explanation
+from xai_ext.methods._diagnostics import warn_of_zeros
 from xai_ext.methods._kernels import Kernel, named_kernel
 from xai_ext.methods._weightings import Weighting, check_weighting
 from xai_ext.methods.lime import host_sampler, lime
@@ -83,7 +84,7 @@ class StratifiedLime(RegionExplainer):
         tol: float | None = None,
     ) -> Explanation:
         """Explain the game of one row within a budget of evaluations."""
-        return lime(
+        explanation = lime(
             row.game,
             self.sampler,
             budget=budget,
@@ -94,3 +95,6 @@ class StratifiedLime(RegionExplainer):
             rng=rng,
             show_progress=show_progress,
         )
+        if not explanation.values.any():
+            warn_of_zeros("surrogate", stacklevel=6)
+        return explanation

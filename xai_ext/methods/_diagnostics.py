@@ -1,6 +1,8 @@
 """How far a local surrogate can be believed."""
 
 import copy
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from xai_ext.methods._standard_error import rows_per_cluster
 from xai_ext.samplers import Sampler
 
 _FOLDS = 5
+_FLAT = 0.9
 
 
 def of_weights(rows: Rows, draws: slice) -> dict[str, Any]:
@@ -84,6 +87,26 @@ def r2(scores: FloatArray, residuals: FloatArray, weights: FloatArray) -> FloatA
     gain = scores - scores[0]
     total = weights @ (gain - weights @ gain / weights.sum()) ** 2
     return 1 - ratio(weights @ residuals**2, total)
+
+
+def warn_of_zeros(argument: str, stacklevel: int) -> None:
+    """What to do about coefficients that are all 0; `argument`: the user's name for the surrogate."""
+    warnings.warn(
+        "all coefficients are 0: either the score does not react to the mask, or the penalty of "
+        f"{argument} is too strong for the scale of the score; fix: explain logits, or pass "
+        f"{argument}=Ridge(alpha=...) with a smaller alpha",
+        stacklevel=stacklevel,
+    )
+
+
+def warn_of_shrinkage(shrinkage: float, stacklevel: int) -> None:
+    """Says so where the ridge takes most of what the scores say."""
+    if shrinkage > _FLAT:
+        warnings.warn(
+            f"the penalty of the ridge takes {shrinkage:.0%} of a typical coefficient, because the draws that tell "
+            "players apart weigh little; fix: more evaluations, a wider kernel, a smaller alpha, or Linear()",
+            stacklevel=stacklevel,
+        )
 
 
 def packed(coalitions: BoolArray) -> Any:

@@ -1,7 +1,7 @@
 """One run of LIME: which coalitions are evaluated, and what is reported of them."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -17,12 +17,12 @@ from xai_ext.methods._kernels import Kernel
 from xai_ext.methods._kernelshap import KernelShap
 from xai_ext.methods._report import Report
 from xai_ext.methods._rows import Fit, Rows, Surrogate
-from xai_ext.methods._standard_error import standard_error
+from xai_ext.methods._standard_error import rows_per_cluster, standard_error
 from xai_ext.methods._weightings import PublishedCode, Weighting, Weights
 from xai_ext.samplers import Sampler, Stratified
 from xai_ext.samplers._laws import binomial, uniform
 
-_FIRST_STOP, _STOP_FACTOR = 64, 1.5
+_FIRST_STOP, _STOP_FACTOR, _LEAST_FACTOR = 64, 1.5, 1.1
 _LOW_ESS = 0.2
 
 
@@ -79,20 +79,32 @@ class Run:
         n = self.game.n_players
         coalitions = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
         w = weighted.enumerated(coalitions, budget - 2)
-        return self._fitted(Rows(coalitions, self.scores(coalitions), w, len(coalitions)), "budget")
+        rows = Rows(coalitions, self.scores(coalitions), w, len(coalitions))
+        return self._with_error(rows, self._fit(rows))
 
-    def sampled(self, weighted: Weights, stops: Iterator[int], tol: float | None, rng: np.random.Generator) -> _Result:
+    def sampled(self, weighted: Weights, most: int, tol: float | None, rng: np.random.Generator) -> _Result:
         """The anchors f(x), f(baseline) and as many draws as it takes."""
-        coalitions = self._anchors
+        coalitions, together = self._anchors, rows_per_cluster(self.sampler)
         limit = np.inf if tol is None else tol * np.abs(self.full_value - self.base_value)
-        for stop in stops:
+        tests = getattr(self.surrogate, "stable", None) is not None
+        stop = most if tol is None and not tests else min(most, max(_FIRST_STOP, 4 * self.game.n_players))
+        while True:
             drawn = self.sampler.ask(self.game.n_players, stop + 2 - len(coalitions), rng)
             coalitions = np.concatenate([coalitions, drawn])
             w = np.concatenate([weighted.anchors(self._anchors), weighted.drawn(coalitions[2:])])
-            result = self._fitted(Rows(coalitions, self.scores(coalitions), w, 2), "budget")
+            rows = Rows(coalitions, self.scores(coalitions), w, 2, together)
+            fit = self._fit(rows)
+            if fit.wanted and stop < most:
+                stop = min(most, _even(max(fit.wanted, int(_LEAST_FACTOR * stop))))
+                continue
+            result = self._with_error(rows, fit)
             if tol is not None and (result.std_error <= limit).all():
                 return replace(result, stopped_by="tol")
-        return result
+            if stop == most:
+                return result
+            if tol is None:
+                return replace(result, stopped_by="stable")
+            stop = min(most, 2 * int(_STOP_FACTOR * stop / 2))
 
     def scores(self, coalitions: BoolArray) -> FloatArray:
         """Scores (m, k), from memory where a coalition was seen before."""
@@ -148,18 +160,23 @@ class Run:
             "n_distinct": len(self._index),
             "enumerated": enumerated,
             "stopped_by": result.stopped_by,
+            **({} if fit.unresolved is None else {"unresolved": fit.unresolved}),
         }
 
-    def _fitted(self, rows: Rows, stopped_by: str) -> _Result:
+    def _fit(self, rows: Rows) -> Fit:
         if not rows.weights.any() and not isinstance(self.surrogate, KernelShap):
             raise InputError("the kernel gives every coalition weight 0; fix: a larger kernel width")
-        fit = self.surrogate.fit(rows)
-        return _Result(rows, fit, standard_error(self.surrogate, rows, fit, self.sampler, self.fold_rng), stopped_by)
+        return self.surrogate.fit(rows)
+
+    def _with_error(self, rows: Rows, fit: Fit) -> _Result:
+        error = standard_error(self.surrogate, rows, fit, self.sampler, self.fold_rng)
+        return _Result(rows, fit, error, "budget")
 
 
 def _warn(note: str, report: dict[str, Any]) -> None:
     if note:
         warnings.warn(note, stacklevel=4)
+    diagnostics.warn_of_shrinkage(report["shrinkage"], stacklevel=5)
     if not report["enumerated"] and report["ess_ratio"] < _LOW_ESS:
         warnings.warn(
             f"the weights leave {report['ess']:.0f} effective of {report['n_drawn']} draws; fix: a wider "
@@ -182,13 +199,8 @@ def _output_indices(outputs: Outputs, full_value: FloatArray) -> IntArray:
     return index.astype(np.int64)
 
 
-def stops(n: int, most: int, tol: float | None) -> Iterator[int]:
-    """Numbers of draws after which to look at the standard error, the last one is `most`."""
-    stop = max(_FIRST_STOP, 4 * n)
-    while tol is not None and stop < most:
-        yield stop
-        stop = 2 * int(_STOP_FACTOR * stop / 2)
-    yield most
+def _even(n: int) -> int:
+    return n + n % 2
 
 
 def _keys(coalitions: BoolArray) -> list[bytes]:

@@ -1,6 +1,6 @@
 """What surrogates are fitted to, and what they return."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from xai_ext._types import BoolArray, FloatArray, IntArray
@@ -11,21 +11,23 @@ class Rows:
     """What a surrogate is fitted to.
 
     The first `n_fixed` rows were not drawn (the anchors, or all of an enumeration): they carry no sampling error.
+    Of the others, each `together` adjacent ones were drawn together.
     """
 
     coalitions: BoolArray
     scores: FloatArray
     weights: FloatArray
     n_fixed: int
+    together: int = 1
 
     def subset(self, index: IntArray) -> "Rows":
-        return Rows(self.coalitions[index], self.scores[index], self.weights[index], self.n_fixed)
+        return replace(self, coalitions=self.coalitions[index], scores=self.scores[index], weights=self.weights[index])
 
     def output(self, index: int) -> "Rows":
-        return Rows(self.coalitions, self.scores[:, index : index + 1], self.weights, self.n_fixed)
+        return replace(self, scores=self.scores[:, index : index + 1])
 
     def players(self, index: IntArray) -> "Rows":
-        return Rows(self.coalitions[:, index], self.scores, self.weights, self.n_fixed)
+        return replace(self, coalitions=self.coalitions[:, index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,10 @@ class Fit:
         players independent; NaN where there is no such penalty.
     note : str
         What the user should be warned of.
+    unresolved : tuple, optional
+        Of a selection that tests its steps: for each output the steps, from 0, that the rows do not decide.
+    wanted : int
+        Draws that would decide them; 0 where nothing is left to decide.
     """
 
     coefficients: FloatArray
@@ -55,6 +61,8 @@ class Fit:
     free_intercept: bool = True
     shrinkage: float = float("nan")
     note: str = ""
+    unresolved: tuple[tuple[int, ...], ...] | None = None
+    wanted: int = 0
 
     def predict(self, coalitions: BoolArray) -> FloatArray:
         return coalitions @ self.coefficients + self.intercept

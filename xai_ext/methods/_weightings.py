@@ -27,8 +27,9 @@ class PublishedCode:
 
     Parameters
     ----------
-    repeats : int
-        How often. With ``top_labels=t`` the class at position p (0 = most probable) got ``t - p``.
+    repeats : int, optional
+        How often. With ``top_labels=t`` the class at position p (0 = most probable) got ``t - p``, and gets it from
+        None in `xai_ext.lime_image.StratifiedLimeImageExplainer`, which fits label after label; nowhere else.
 
     References
     ----------
@@ -36,10 +37,11 @@ class PublishedCode:
        AAAI 2024.
     """
 
-    repeats: int = 1
+    repeats: int | None = 1
 
     def __post_init__(self) -> None:
-        check_at_least("repeats", self.repeats, 1)
+        if self.repeats is not None:
+            check_at_least("repeats", self.repeats, 1)
 
     def weigh(self, kernel: Cosine | Euclidean, coalitions: BoolArray) -> FloatArray:
         """exp(-(d a^repeats)^2 / (2 width^2)), in logarithms: overflow is 0, d = 0 is 1."""
@@ -50,6 +52,11 @@ class PublishedCode:
 
     def log_factor(self, n: int) -> FloatArray:
         """Logarithm of what the distance of each size 0..n is multiplied with."""
+        if self.repeats is None:
+            raise InputError(
+                "PublishedCode(repeats=None) counts the labels that StratifiedLimeImageExplainer has fitted; "
+                "fix: repeats=1 or more elsewhere"
+            )
         return np.asarray(self.repeats * (np.log(n + 1) + binomial(n)))
 
 

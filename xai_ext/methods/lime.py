@@ -11,7 +11,7 @@ from xai_ext.explanation import Explanation
 from xai_ext.game import Game
 from xai_ext.methods._kernels import Cosine, Euclidean, Kernel, PixelCosine
 from xai_ext.methods._kernelshap import KernelShap
-from xai_ext.methods._lime_run import Outputs, Run, Top, estimand_name, stops
+from xai_ext.methods._lime_run import Outputs, Run, Top, estimand_name
 from xai_ext.methods._rows import Surrogate
 from xai_ext.methods._select import Select
 from xai_ext.methods._surrogates import Lasso, Linear, Ridge, as_surrogate
@@ -95,7 +95,8 @@ def lime(
         - ``scores``, ``losses`` (m, k), ``weights`` (m,), ``coalitions`` (m, n packed into bits): the draws, their
           scores, and squared residuals. A score is a level, not a sensitivity: compare ``f(x) - scores``.
         - ``outputs``, ``law``, ``weighting``, ``estimand``, ``complete``, ``n_drawn``, ``n_distinct``,
-          ``enumerated``, ``stopped_by`` ("budget" or "tol").
+          ``enumerated``, ``stopped_by`` ("budget", "tol" or "stable"); with ``Select(stable=)`` also
+          ``unresolved``, for each output the steps of the selection that the draws do not decide.
 
     Notes
     -----
@@ -126,7 +127,7 @@ def lime(
         if game.n_players < budget.bit_length():
             result = run.enumerated(weighted, budget)
         else:
-            result = run.sampled(weighted, stops(game.n_players, budget - 2, tol), tol, rng)
+            result = run.sampled(weighted, budget - 2, tol, rng)
     return run.explanation(result, estimand_name(sampler, weighting, kernel, game.n_players), weighting)
 
 

@@ -13,23 +13,40 @@ from torch import Tensor
 
 from xai_ext import baselines, segmentation
 from xai_ext._checks import InputError
-from xai_ext._types import BoolArray, IntArray
+from xai_ext._types import AnyArray, BoolArray, IntArray
 from xai_ext.models import Classifier, Preprocess
 
 MAX_PIXELS = 50_000_000
 BUILT_IN = "coffee"
+
+
+def _of_skimage(name: str) -> AnyArray:
+    import skimage.data
+
+    return np.asarray(getattr(skimage.data, name)())
+
+
+def _of_sklearn(name: str) -> AnyArray:
+    from sklearn.datasets import load_sample_image
+
+    return np.asarray(load_sample_image(f"{name}.jpg"))
+
+
+BUILT_INS: dict[str, Callable[[], AnyArray]] = {
+    BUILT_IN: partial(_of_skimage, "coffee"),
+    "chelsea": partial(_of_skimage, "chelsea"),
+    "china": partial(_of_sklearn, "china"),
+}
 _BASELINES = "zero, black, white, mean, segment_mean, blur, blur:SIGMA, inpaint, a number or image:PATH"
 
 
 def read_image(source: str) -> Image.Image:
-    """A photo by path, rotated as its EXIF says, in RGB; "coffee" is scikit-image's.
+    """A photo by path, rotated as its EXIF says, in RGB; or one that scikit-image or scikit-learn brings, by name.
 
     The size is read before anything is decoded.
     """
-    if source == BUILT_IN:
-        import skimage.data
-
-        return Image.fromarray(skimage.data.coffee())
+    if source in BUILT_INS:
+        return Image.fromarray(BUILT_INS[source]())
     with _opened(source) as image:
         try:
             return _on_white(ImageOps.exif_transpose(image) or image)
