@@ -16,6 +16,7 @@ from sklearn.svm import OneClassSVM
 from torch import nn
 
 from tests.anomaly.worlds import Blurring, images, table
+from tests.games import shapley
 from xai_ext.anomaly import VAEGAN, DetectorScore, Max, NotDifferentiableError, ReconstructionScore, TopK, as_score
 
 X = table(300)
@@ -120,8 +121,8 @@ class TestPyOD:
 
     def gap(self, score, x):
         mean = torch.zeros(1, 4, dtype=torch.float64)
-        shapley = ShapleyValueSampling(score).attribute(x, baselines=mean, n_samples=5, perturbations_per_eval=8)
-        return abs(float(shapley.sum() - score(x) + score(mean)))
+        values = shapley(lambda z: score(torch.where(z > 0, x, mean)), 4)  # all coalitions in one batch
+        return abs(float(values.sum() - score(x) + score(mean)))
 
 
 Batch = namedtuple("Batch", "pred_score anomaly_map")

@@ -164,3 +164,11 @@ class TestFiles:
         other, x = VAEGAN.load(tmp_path / "n.safetensors"), images(2, height=16, width=16)
         assert other(x).dtype == torch.float32
         torch.testing.assert_close(other(x), network(x), atol=2e-3, rtol=0)  # float16 keeps 3 digits of the weights
+
+    def test_the_shipped_network_reconstructs_brick(self):
+        from xai_ext.anomaly import texture_defects
+
+        data = texture_defects("brick", n_train=0, n_calibration=40, n_good=0, n_bad=30, n_nuisance=0)
+        score = ReconstructionScore(VAEGAN.load("brick")).calibrate(data.calibration)
+        assert score(data.bad).mean() > score.threshold
+        assert len(score.model.trained_on) > 1000

@@ -2,6 +2,7 @@
 
 from xai_ext.anomaly._info import Calibration, NoMapError, NotDifferentiableError, ReferenceCheck, ScoreInfo
 from xai_ext.anomaly.detectors import DetectorScore, as_score
+from xai_ext.anomaly.evidence import RightReason, evidence, right_reason
 from xai_ext.anomaly.reconstruction import ReconstructionScore
 from xai_ext.anomaly.reducers import KthLargest, LogSumExp, Max, Mean, Quantile, Reducer, Region, Sum, TopK
 from xai_ext.anomaly.references import Constant, MeanNormal, NearestNormal, Reconstruction
@@ -30,11 +31,14 @@ __all__ = [
     "Reducer",
     "ReferenceCheck",
     "Region",
+    "RightReason",
     "ScoreInfo",
     "Sum",
     "TextureDefects",
     "TopK",
     "as_score",
+    "evidence",
+    "right_reason",
     "texture_defects",
     "train_vae_gan",
 ]

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from xai_ext._checks import InputError
 from xai_ext._randomness import preserved_generators
+from xai_ext.anomaly._info import ReferenceCheck
 
 if TYPE_CHECKING:
     from xai_ext.anomaly.scores import AnomalyScore
 
 ROWS = 3
 _FAR_ROWS = 8
+_NO_CONTRAST = 0.05
 _FAR_DEVIATIONS = 10.0
 
 
@@ -51,6 +53,27 @@ def check_sign(score: "AnomalyScore", normals: Tensor, median_of_normals: float)
             stacklevel=3,
         )
     return _FAR_ROWS
+
+
+def reference_check(score: "AnomalyScore", x: Tensor, b: Tensor) -> ReferenceCheck:
+    """See `AnomalyScore.check_reference`."""
+    s_x, s_b = score.scores_of(x), score.scores_of(b)
+    calibration = score.info.calibration
+    spread = np.abs(s_x)
+    if calibration is not None:
+        spread = np.full_like(s_x, np.subtract(*np.quantile(calibration.scores, [0.95, 0.05])))
+    limit = np.inf if score.threshold is None else score.threshold
+    anomalous = (s_b > limit) | (s_b >= s_x)
+    check = ReferenceCheck(s_x, s_b, anomalous, ~anomalous & (s_x - s_b < _NO_CONTRAST * spread))
+    for bad, words in ((check.anomalous, "anomalous baseline"), (check.no_contrast, "no contrast")):
+        if bad.any():
+            rows = np.flatnonzero(bad)[:5].tolist()
+            warnings.warn(
+                f"{words} in {int(bad.sum())} of {len(x)} samples (rows {rows}); fix: another reference, such as "
+                "NearestNormal(normals)",
+                stacklevel=4,
+            )
+    return check
 
 
 def far_points(normals: Tensor) -> Tensor:

@@ -2,16 +2,16 @@
 
 import abc
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_ext._checks import InputError, NonFiniteScoreError, check_at_least
+from xai_ext._checks import InputError, check_at_least
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.anomaly import _probes
 from xai_ext.anomaly._calibration import (
@@ -23,12 +23,12 @@ from xai_ext.anomaly._calibration import (
 )
 from xai_ext.anomaly._frozen import Frozen, explanations
 from xai_ext.anomaly._info import NoMapError, NotDifferentiableError, ReferenceCheck, ScoreInfo
+from xai_ext.anomaly._output import FrozenScore, checked, spearman
 from xai_ext.anomaly.reducers import Max, Reducer, Region
 from xai_ext.explanation import Explanation
 
 __all__ = ["AnomalyScore", "FrozenScore"]
 
-_NO_CONTRAST = 0.05
 _FAITHFUL = 0.9
 
 
@@ -83,7 +83,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         wants_gradient = torch.is_grad_enabled() and x.requires_grad
         if wants_gradient and self.info.differentiable is False:
             raise self._not_differentiable()
-        scores = _checked(self._scores(x), len(x))
+        scores = checked(self._scores(x), len(x))
         if wants_gradient and not scores.requires_grad:
             raise self._not_differentiable()
         return scores
@@ -215,24 +215,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         baseline : Tensor like x, optional
             None: `reference`.
         """
-        b = self.reference(x) if baseline is None else baseline.expand_as(x)
-        s_x, s_b = self.scores_of(x), self.scores_of(b)
-        calibration = self.info.calibration
-        spread = np.abs(s_x)
-        if calibration is not None:
-            spread = np.full_like(s_x, np.subtract(*np.quantile(calibration.scores, [0.95, 0.05])))
-        limit = np.inf if self.threshold is None else self.threshold
-        anomalous = (s_b > limit) | (s_b >= s_x)
-        check = ReferenceCheck(s_x, s_b, anomalous, ~anomalous & (s_x - s_b < _NO_CONTRAST * spread))
-        for bad, words in ((check.anomalous, "anomalous baseline"), (check.no_contrast, "no contrast")):
-            if bad.any():
-                rows = np.flatnonzero(bad)[:5].tolist()
-                warnings.warn(
-                    f"{words} in {int(bad.sum())} of {len(x)} samples (rows {rows}); fix: another reference, such as "
-                    "NearestNormal(normals)",
-                    stacklevel=2,
-                )
-        return check
+        return _probes.reference_check(self, x, self.reference(x) if baseline is None else baseline.expand_as(x))
 
     def surrogate(self, reduce: Reducer) -> "AnomalyScore":
         """The same detector with another reducer, to be explained instead of the decision, never to decide.
@@ -245,7 +228,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         other.reduce, other.threshold = reduce, None
         decided = self.info.surrogate_of or str(self.reduce)
         other.info = replace(self.info, surrogate_of=decided, spearman_to_decision=None, threshold_source=None)
-        rho = None if self._bank is None else _spearman(self._bank[1], other.scores_of(self._bank[0]))
+        rho = None if self._bank is None else spearman(self._bank[1], other.scores_of(self._bank[0]))
         other.info = replace(other.info, spearman_to_decision=rho)
         if rho is not None and not rho >= _FAITHFUL:
             warnings.warn(
@@ -347,49 +330,3 @@ class AnomalyScore(nn.Module, abc.ABC):
             f"a score of {self.info.source} has no gradient; fix: a perturbation method, such as BPTOwen, "
             "StratifiedLime, RISE, IASSA, captum's FeatureAblation or ShapleyValueSampling"
         )
-
-
-class FrozenScore(nn.Module):
-    """A reconstruction score whose reconstruction is an argument; made by ``score.frozen()``.
-
-    ``BPTOwen(frozen).attribute(x, baselines=ref, additional_forward_args=(ref,))`` with
-    ``ref = score.reference(x)``: 0 for the reference, the score itself for x.
-    """
-
-    def __init__(self, evidence: Callable[[Tensor, Tensor], Tensor], reduce: Reducer) -> None:
-        super().__init__()
-        self._evidence, self.reduce = evidence, reduce
-        self.training = False
-
-    def forward(self, x: Tensor, reference: Tensor) -> Tensor:
-        """Scores (N,) of samples (N, C, H, W) against fixed reconstructions of the same shape."""
-        return _checked(self.reduce(self._evidence(x, reference.expand_as(x))), len(x))
-
-
-def _checked(output: Any, n: int) -> Tensor:
-    """Finite scores (n,), at least float32."""
-    if not isinstance(output, Tensor) or output.numel() != n or output.shape[:1] != (n,):
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise InputError(f"a score must give one number per row, a tensor ({n},) or ({n}, 1), got {shape}")
-    scores = output.reshape(n)
-    if not scores.is_floating_point():
-        raise InputError(f"a score must be floating point, got {scores.dtype}; fix: the score before its threshold")
-    if scores.dtype in (torch.float16, torch.bfloat16):
-        scores = scores.float()
-    for row in _bad_rows(scores.detach()):
-        raise NonFiniteScoreError(f"the score of row {row} is {float(scores[row])}; scores must be finite")
-    return scores
-
-
-def _bad_rows(scores: Tensor) -> Iterator[int]:
-    if not bool(scores.isfinite().all()):
-        yield from (~scores.isfinite()).nonzero()[:, 0].tolist()
-
-
-def _spearman(a: FloatArray, b: FloatArray) -> float:
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(v) for v in (a, b)]
-    if any(np.ptp(r) == 0 for r in ranks):
-        return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
