@@ -85,7 +85,8 @@ class TestVerdicts:
     )
     def test_where_a_control_fails_it_is_undecided(self, options, status):
         found = judged(contrast, flat(defect=1.0), **options)
-        assert (found.verdict, found.status) == (("undecided",), (status,))
+        assert found.verdict == ("undecided",)
+        assert status in found.status[0].split("; ")
 
     def test_a_repair_that_silences_everywhere_proves_nothing(self):
         def untouched(x):
