@@ -126,6 +126,7 @@ HEAVY = {"matplotlib", "numba", "sklearn", "skimage", "torchvision", "timm", "tr
         ("import xai_ext.methods.lime, xai_ext.samplers, xai_ext.segmentation, xai_ext.baselines", HOSTS | HEAVY),
         ("import xai_ext.metrics", HOSTS | HEAVY),
         ("import xai_ext.models", HOSTS | HEAVY),
+        ("import xai_ext.anomaly", HOSTS | HEAVY | {"safetensors", "pyod", "anomalib"}),
         ("import xai_ext.attr", {"shap", "lime", "torchvision", "timm", "transformers"}),
         (
             "import xai_ext.explainers, xai_ext.maskers",

@@ -1,0 +1,208 @@
+"""Does the decision follow the defect?"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xai_ext._checks import check_at_least
+from xai_ext._types import AnyArray, BoolArray, FloatArray
+from xai_ext.anomaly._masses import as_masks, mass_above
+from xai_ext.anomaly.reducers import KthLargest, Max, Quantile, TopK
+from xai_ext.anomaly.references import NearestNormal
+from xai_ext.anomaly.scores import AnomalyScore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LOCAL = (Max, TopK, KthLargest, Quantile)
+Counterpart = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class RightReason:
+    """Verdicts of N images; arrays are float64 (N,), NaN where undefined.
+
+    Attributes
+    ----------
+    threshold : float
+    s_x, s_ref, s_repaired, s_carrier, s_transplanted : arrays
+        Scores of the image, its repair as a whole, the image with its defect repaired, the normal carrier, and the
+        carrier with the defect.
+    placebo_repaired, placebo_transplanted : arrays
+        Medians over masks of the same shape elsewhere.
+    mass_above : array
+        Share of the evidence above the threshold that lies in the mask; of `Max` with a map only.
+    verdict : tuple of str or None
+        "right", "wrong", "partly", "undecided", "not_detected"; None for an empty or full mask.
+    status : tuple of str
+        What a verdict rests on, or why there is none.
+    """
+
+    threshold: float
+    s_x: FloatArray
+    s_ref: FloatArray
+    s_repaired: FloatArray
+    s_carrier: FloatArray
+    s_transplanted: FloatArray
+    placebo_repaired: FloatArray
+    placebo_transplanted: FloatArray
+    mass_above: FloatArray
+    verdict: tuple[str | None, ...]
+    status: tuple[str, ...]
+
+    @property
+    def necessary(self) -> BoolArray:
+        """(N,): without the defect the image is not flagged."""
+        return np.asarray(self.s_repaired <= self.threshold)
+
+    @property
+    def sufficient(self) -> BoolArray:
+        """(N,): with the defect a normal image is flagged."""
+        return np.asarray(self.s_transplanted > self.threshold)
+
+    @property
+    def repair_effect(self) -> FloatArray:
+        """(N,): share of the whole repair's effect that repairing the defect has."""
+        return _ratio(self.s_x - self.s_repaired, self.s_x - self.s_ref)
+
+    @property
+    def transplant_effect(self) -> FloatArray:
+        """(N,): share of the difference to the carrier that the defect makes."""
+        return _ratio(self.s_transplanted - self.s_carrier, self.s_x - self.s_carrier)
+
+    def table(self) -> "pd.DataFrame":
+        """One row per image."""
+        import pandas as pd
+
+        names = ("s_x", "s_ref", "s_repaired", "s_carrier", "s_transplanted", "placebo_repaired",
+                 "placebo_transplanted", "necessary", "sufficient", "repair_effect", "transplant_effect", "mass_above",
+                 "verdict", "status")  # fmt: skip
+        return pd.DataFrame({name: getattr(self, name) for name in names})
+
+
+def right_reason(
+    score: AnomalyScore,
+    x: Tensor,
+    mask: Tensor | AnyArray,
+    *,
+    repair: Counterpart | None = None,
+    carrier: Counterpart | None = None,
+    n_placebo: int = 4,
+) -> RightReason:
+    """Does the decision follow the defect: away when it is repaired, along when it is transplanted?
+
+    Parameters
+    ----------
+    score : AnomalyScore
+        With a threshold, and best with `Max` or `TopK`: of a mean over the image a small defect is seldom enough,
+        and a warning says so.
+    x : Tensor (N, C, H, W)
+    mask : bool or 0/1 array (N, H, W) or (H, W)
+        The defect.
+    repair : callable, optional
+        Images -> what fills the defect; None: ``score.reference``.
+    carrier : callable, optional
+        Images -> normal images that receive the defect; None: the nearest normal that `calibrate` kept and the score
+        passes, else ``score.reference``.
+    n_placebo : int
+        Up to so many of four places: the mask moved by half an image across, down, both, and by a quarter.
+
+    Returns
+    -------
+    RightReason
+        At most ``5 + 2 n_placebo`` scored rows per image. "right": the repair silences the detector and the
+        transplant alarms it. "undecided": the repaired or the normal image is itself flagged, or a placebo has the
+        same effect, or none fits.
+    """
+    threshold = score._needed_threshold()
+    masks = as_masks(mask, x)
+    check_at_least("n_placebo", n_placebo, 1)
+    _warn_of_means(score)
+    with torch.no_grad():
+        repaired = (repair or score.reference)(x)
+        carried = (carrier or _default_carrier(score, threshold))(x)
+        rows = [_scored(score, x[i], repaired[i], carried[i], masks[i], n_placebo) for i in range(len(x))]
+        mass = mass_above(score, x, masks)
+    columns = np.array(rows, dtype=np.float64).reshape(len(x), 7).T
+    judged = [_verdict(row, threshold, bool(m.any()), bool(m.all())) for row, m in zip(rows, masks, strict=True)]
+    names = ("s_x", "s_ref", "s_repaired", "s_carrier", "s_transplanted", "placebo_repaired", "placebo_transplanted")
+    return RightReason(
+        threshold,
+        mass_above=mass,
+        verdict=tuple(v for v, _ in judged),
+        status=tuple(s for _, s in judged),
+        **dict(zip(names, columns, strict=True)),
+    )
+
+
+def _scored(
+    score: AnomalyScore, x: Tensor, repaired: Tensor, carrier: Tensor, mask: BoolArray, n_placebo: int
+) -> list[float]:
+    """s(x), s(ref), s(repaired), s(carrier), s(transplanted), and the medians of the placebos."""
+    places = _placebos(mask)[:n_placebo] if mask.any() else []
+    where = [torch.from_numpy(m).to(x.device) for m in (mask, *places)]
+    fixed = [torch.where(m, repaired, x) for m in where]
+    moved = [torch.where(m, x, carrier) for m in where]
+    s = score.scores_of(torch.stack([x, repaired, carrier, *fixed, *moved]))
+    k = len(where)
+    fixed_scores, moved_scores = s[3 : 3 + k], s[3 + k :]
+    medians = [float(np.median(v[1:])) if places else np.nan for v in (fixed_scores, moved_scores)]
+    return [s[0], s[1], fixed_scores[0], s[2], moved_scores[0], *medians]
+
+
+def _verdict(row: list[float], threshold: float, has_mask: bool, is_full: bool) -> tuple[str | None, str]:
+    s_x, s_ref, s_repaired, s_carrier, s_transplanted, placebo_repaired, placebo_transplanted = row
+    if not has_mask or is_full:
+        return None, "full mask" if is_full else "empty mask"
+    if s_x <= threshold:
+        return "not_detected", ""
+    doubts = {
+        "the repaired image is flagged": s_ref > threshold,
+        "the carrier is flagged": s_carrier > threshold,
+        "no placebo fits": np.isnan(placebo_repaired),
+        "repairing elsewhere silences it too": placebo_repaired <= threshold,
+        "transplanting elsewhere alarms it too": placebo_transplanted > threshold,
+    }
+    reasons = [reason for reason, holds in doubts.items() if holds]
+    if reasons:
+        return "undecided", "; ".join(reasons)
+    necessary, sufficient = s_repaired <= threshold, s_transplanted > threshold
+    if necessary and sufficient:
+        return "right", ""
+    if not necessary and not sufficient:
+        return "wrong", ""
+    return "partly", "necessary, not sufficient" if necessary else "sufficient, not necessary"
+
+
+def _placebos(mask: BoolArray) -> list[BoolArray]:
+    height, width = mask.shape
+    moves = ((0, width // 2), (height // 2, 0), (height // 2, width // 2), (height // 4, -(width // 4)))
+    rolled = [np.roll(mask, move, axis=(0, 1)) & ~mask for move in moves]
+    return [r for r in rolled if 2 * r.sum() >= mask.sum()]
+
+
+def _default_carrier(score: AnomalyScore, threshold: float) -> Counterpart:
+    if score.bank is not None:
+        normals, scores = score.bank
+        passed = normals[torch.from_numpy(scores <= threshold)]
+        if len(passed):
+            return NearestNormal(passed)
+    return score.reference
+
+
+def _warn_of_means(score: AnomalyScore) -> None:
+    if score.reduce is not None and not isinstance(score.reduce, _LOCAL):
+        warnings.warn(
+            f"right_reason is unreliable for the reducer {score.reduce}: what fills or carries the defect moves such a "
+            "score as much as the defect does; fix: Max() or TopK(k)",
+            stacklevel=3,
+        )
+
+
+def _ratio(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.asarray(np.divide(a, b, out=np.full(len(a), np.nan), where=b != 0))
