@@ -113,7 +113,7 @@ class _Recorder(MaskedModel):
         """As MaskedModel does."""
         scores = super().evaluate(size, keep)
         masks = keep(slice(0, size))[0].expand(size, *self.inputs[0].shape[2:])
-        self.keys.append(_keys(masks.reshape(size, -1)[:, self._corners].numpy()))
+        self.keys.append(coalition_keys(masks.reshape(size, -1)[:, self._corners].numpy()))
         self.scores.append(scores[:, 0])
         return scores
 
@@ -129,13 +129,14 @@ class _LookUp(MaskedModel):
     def evaluate(self, size, keep):
         """As MaskedModel does; KeyError for a coalition that is not in the table."""
         self.n_evals += size
-        keys = _keys(keep(slice(0, size))[0].expand(size, self._n).numpy())
+        keys = coalition_keys(keep(slice(0, size))[0].expand(size, self._n).numpy())
         rows = np.searchsorted(self._table.keys, keys)
         if (self._table.keys[rows % len(self._table.keys)] != keys).any():
             raise KeyError("a coalition is not one of the tree's")
         return self._table.scores[rows, None]
 
 
-def _keys(coalitions: np.ndarray) -> np.ndarray:
+def coalition_keys(coalitions: np.ndarray) -> np.ndarray:
+    """Coalitions (k, n) of at most 64 players as bits of one number each, (k,) uint64."""
     bits = np.uint64(1) << np.arange(coalitions.shape[1], dtype=np.uint64)
     return np.where(coalitions, bits, np.uint64(0)).sum(1, dtype=np.uint64)
