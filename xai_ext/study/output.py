@@ -55,8 +55,8 @@ def agreement_table(result: CompareResult) -> str:
 
 _AGREEMENT = (
     "Agreement is Spearman's correlation of the mean densities of the shared regions, mean over runs. Seed floor: the "
-    "same between runs of one method, 1 where nothing is drawn. Two methods disagree beyond noise where they agree less "
-    "than the mean of their floors; one photo shows it for this photo only."
+    "same between runs of one method, 1 where nothing is drawn. Two methods disagree beyond noise where they agree "
+    "less than the mean of their floors; one photo shows it for this photo only."
 )
 
 
