@@ -203,3 +203,33 @@ def test_the_mode_of_a_module_stays():
         MaskedModel(module, torch.ones(1, 3))(torch.ones(3, 3, dtype=torch.bool))
         assert module.training is training
         assert all(m.training is training for m in module.modules())
+
+
+class TestFill:
+    """What takes the place of what is absent may depend on the mask."""
+
+    def test_the_fill_makes_the_images(self):
+        x = torch.arange(12.0).reshape(1, 3, 4)
+        seen = []
+
+        def fill(inputs, keep):
+            seen.append(keep[0])
+            (image,), (mask,) = inputs, keep
+            return (torch.where(mask, image, mask.flatten(1).sum(1).reshape(-1, 1, 1).float()),)
+
+        model = MaskedModel(lambda images: images.flatten(1).sum(1), x, batch_size=2, fill=fill)
+        masks = torch.rand(3, 3, 4, generator=torch.Generator().manual_seed(0)) < 0.5
+        expected = [float(x[0][m].sum() + (~m).sum() * m.sum()) for m in masks]
+        np.testing.assert_allclose(model(masks)[:, 0], expected)
+        assert all(m.dtype == torch.bool for m in seen)
+
+    def test_regions_and_the_ends_are_filled_too(self):
+        x = torch.arange(6.0).reshape(1, 1, 2, 3)
+
+        def fill(inputs, keep):
+            return (torch.where(keep[0].expand(-1, 1, 2, 3), inputs[0], torch.tensor(9.0)),)
+
+        model = MaskedModel(lambda images: images.flatten(1).sum(1), x, batch_size=2, fill=fill)
+        assert (model.full_value.item(), model.base_value.item()) == (15, 54)
+        values = Game(model, np.array([[0, 0, 1], [2, 2, 2]]))(np.array([[True, False, False], [False, True, True]]))
+        assert values[:, 0].tolist() == [0 + 1 + 4 * 9, 2 + 3 + 4 + 5 + 2 * 9]

@@ -217,7 +217,7 @@ def agreement_matrix(
                 ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
     left.set_yticks(range(m), [f"{i + 1}  {name}" for i, name in enumerate(names)])
     right.set_yticks([])
-    fig.colorbar(shown, ax=right, label="Spearman's correlation over shared regions", fraction=0.6)
+    fig.colorbar(shown, ax=right, label="Spearman's correlation of mean densities of regions", fraction=0.6)
     if title:
         fig.suptitle(title, fontsize=10)
     return fig

@@ -1,5 +1,7 @@
 """Captum's own metrics through this package, against Captum."""
 
+from types import SimpleNamespace
+
 import captum.metrics
 import numpy as np
 import pytest
@@ -46,7 +48,9 @@ class TestInfidelity:
         spread = (flat[:, None] / 3).expand_as(given.inputs)
         target = torch.tensor(given.target)
         expected = infidelity(given.model, perturb, given.inputs, spread, target=target)
-        for form in (flat, flat[:, None], flat.numpy()):
+        last = spread.movedim(1, -1).numpy()
+        shap = SimpleNamespace(values=last, data=last, base_values=np.zeros(4))
+        for form in (flat, flat[:, None], flat.numpy(), shap):
             found = infidelity(given.model, perturb, given.inputs, form, target=target)
             torch.testing.assert_close(found, expected)
         with pytest.raises(ValueError, match="one or no channel"):

@@ -7,7 +7,6 @@ import torch
 from tests.metrics.examples import linear
 from tests.metrics.laws import VECTORS
 from xai_ext import metrics as m
-from xai_ext.metrics._ranking import curve_auc
 from xai_ext.study import stats
 
 EACH = m.Protocol(step_size=1)
@@ -134,7 +133,7 @@ def _(given, params, _):
 def _(given, params, _):
     ends = {"f_input": given["f_x"], "f_baseline": given["f_baseline"]}
     names = {"auc": "none", "auc_rescaled": "range", "auc_rescaled_clipped": "range_clipped"}
-    return {key: curve_auc(np.array(given["scores"]), **ends, normalize=how) for key, how in names.items()}
+    return {key: m.curve_auc(np.array(given["scores"]), **ends, normalize=how) for key, how in names.items()}
 
 
 @case("cf-rgb")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from xai_ext.study import compare, output
+from xai_ext.study.compare import Score
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,8 @@ def test_a_folder_with_something_else_is_not_written_into(tmp_path):
         output.check_folder(tmp_path / "thesis.tex")
     (tmp_path / "results.json").write_text("{}")
     output.check_folder(tmp_path)
+
+
+def test_what_is_undefined_is_a_dash():
+    score = Score("a", "xai_ext", "pixels", "ok", metrics={"gini": float("nan"), "srg": 0.5}, std_errors={"gini": 0.0})
+    assert [output._cell(score, name) for name in ("gini", "srg", "iou")] == ["-", "0.50", ""]

@@ -17,7 +17,7 @@ class TestSummarize:
         x = np.random.default_rng(0).normal(size=30)
         found = stats.summarize(x, np.arange(30), confidence=0.9)
         low, high = ss.t.interval(0.9, 29, x.mean(), ss.sem(x))
-        assert (found.low, found.high) == pytest.approx((low, high), abs=1e-13)
+        assert found.interval == (found.low, found.high) == pytest.approx((low, high), abs=1e-13)
         assert (found.mean, found.se, found.sd) == pytest.approx((x.mean(), ss.sem(x), x.std(ddof=1)), abs=1e-13)
         assert (found.n, found.n_images, found.n_skipped) == (30, 30, {})
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from xai_ext._arguments import Baselines, Inputs, Target, as_tuple, batch_size, format_baselines
 from xai_ext._checks import InputError
 from xai_ext._randomness import preserved_generators
+from xai_ext.metrics._shap import from_shap, is_shap
 
 _SQUARE = 0.1  # of the shorter side
 
@@ -36,7 +37,7 @@ def infidelity(
     ----------
     perturb_func : callable or None
         As Captum asks for. None: a random square, a tenth of the shorter side, goes to the baseline.
-    attributions : Tensor, array or tuple
+    attributions : Tensor, array, shap.Explanation of one output, or tuple
         Of the inputs' shape, (B, 1, *spatial) or (B, *spatial): a value without channels is shared evenly by them.
     rng : numpy Generator, optional
         Seeds torch's generator inside the call, which is put back; None: ``default_rng(0)``.
@@ -159,6 +160,8 @@ def _spread(attributions: Any, x: Tensor) -> Tensor:
 
 
 def _tuple_of(attributions: Any) -> tuple[Any, ...]:
+    if is_shap(attributions):
+        return (from_shap(attributions)[1],)
     return attributions if isinstance(attributions, tuple) else (attributions,)
 
 

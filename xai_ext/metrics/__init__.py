@@ -13,7 +13,7 @@ from xai_ext.metrics._chance import chance
 from xai_ext.metrics._measure import CurveResult
 from xai_ext.metrics._metric import Metric, Status
 from xai_ext.metrics._protocol import Protocol
-from xai_ext.metrics._ranking import top_mask
+from xai_ext.metrics._ranking import curve_auc, top_mask
 from xai_ext.metrics._scenes import Details
 from xai_ext.metrics._shap import from_shap
 from xai_ext.metrics.agreement_matrix import AgreementMatrix, agreement_matrix, noise_floor, reference_maps
@@ -50,12 +50,12 @@ __all__ = [
     "Details", "FractionOfMax", "LinearImputer", "MaskArea", "Mean", "Metric", "Otsu", "Protocol",
     "RandomizationResult", "RangeFraction", "RoadResult", "Status", "Threshold", "TopFraction", "TopK", "adcc",
     "agreement", "agreement_matrix", "area_over_k", "au_iou", "auc_judd", "average_drop", "average_gain",
-    "average_increase", "average_precision", "box_iou", "boxes_to_mask", "chance", "deletion", "deletion_insertion",
-    "effective_complexity", "emd", "energy_pointing_game", "entropy", "f_score", "from_shap", "gini", "hoyer",
-    "infidelity", "insertion", "iou", "iou_curve", "js_distance", "kendall_w", "kl", "l2", "mass_accuracy", "max_iou",
-    "noise_floor", "nss", "numpy_forward", "parameter_randomization", "pixel_level", "pointing_accuracy",
-    "pointing_game", "precision", "rank_accuracy", "recall", "reference_maps", "resize_map", "road", "roc_auc",
-    "sensitivity_max", "sensitivity_n", "sim", "srg", "top_mask",
+    "average_increase", "average_precision", "box_iou", "boxes_to_mask", "chance", "curve_auc", "deletion",
+    "deletion_insertion", "effective_complexity", "emd", "energy_pointing_game", "entropy", "f_score", "from_shap",
+    "gini", "hoyer", "infidelity", "insertion", "iou", "iou_curve", "js_distance", "kendall_w", "kl", "l2",
+    "mass_accuracy", "max_iou", "noise_floor", "nss", "numpy_forward", "parameter_randomization", "pixel_level",
+    "pointing_accuracy", "pointing_game", "precision", "rank_accuracy", "recall", "reference_maps", "resize_map",
+    "road", "roc_auc", "sensitivity_max", "sensitivity_n", "sim", "srg", "top_mask",
 ]  # fmt: skip
 
 _CAPTUMS = ("infidelity", "sensitivity_max")

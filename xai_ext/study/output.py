@@ -13,7 +13,7 @@ import numpy as np
 from xai_ext._checks import InputError
 from xai_ext.study.compare import CompareResult, Score
 
-SCHEMA = 1
+SCHEMA = 2
 _PACKAGES = ("xai-ext", "torch", "numpy", "captum", "shap", "lime", "scikit-image")
 _COLUMNS = {
     "deletion": "deletion ↓",
@@ -54,9 +54,9 @@ def agreement_table(result: CompareResult) -> str:
 
 
 _AGREEMENT = (
-    "Agreement is Spearman's correlation over the shared regions, mean over runs. Seed floor: the same between runs of "
-    "one method, 1 where nothing is drawn. Two methods disagree beyond noise where they agree less than the mean of "
-    "their floors; one photo shows it for this photo only."
+    "Agreement is Spearman's correlation of the mean densities of the shared regions, mean over runs. Seed floor: the "
+    "same between runs of one method, 1 where nothing is drawn. Two methods disagree beyond noise where they agree "
+    "less than the mean of their floors; one photo shows it for this photo only."
 )
 
 
@@ -140,6 +140,8 @@ def _reading(result: CompareResult) -> str:
 def _cell(score: Score, name: str) -> str:
     if name not in score.metrics:
         return ""
+    if not math.isfinite(score.metrics[name]):
+        return "-"
     error = f" ±{score.std_errors[name]:.2f}" if name in score.std_errors else ""
     return f"{score.metrics[name]:.2f}{error}"
 

@@ -21,10 +21,10 @@ class PhotoAgreement:
     Attributes
     ----------
     measure : str
-        Spearman's rank correlation of the values of regions.
+        Spearman's rank correlation of the mean densities of regions.
     names : tuple of str
     matrix : array (m, m)
-        Mean over runs; NaN where a map is constant. The diagonal is 1.
+        Mean over runs; NaN where a map is constant. The diagonal is that of the first run with itself.
     floor : array (m,)
         Mean agreement of runs that differ by the seed alone: 1 for a method that draws nothing, NaN for a single
         run of one that does.
@@ -57,11 +57,12 @@ def photo_agreement(
     draws : dict
         Method -> does it depend on the seed?
     labels : int array (H, W)
-        The regions over which densities are summed and compared.
+        The regions whose mean densities are compared.
     """
-    reading, names = MapReading(feature_mask=labels), tuple(runs)
+    # means: sums of positive maps agree by the size of the regions alone
+    reading, names = MapReading(feature_mask=labels, map_kind="region"), tuple(runs)
     read = {name: [_candidate(values, reading) for values in maps] for name, maps in runs.items()}
-    matrix = np.eye(len(names))
+    matrix = np.diag([_spearman(maps[0], maps[0]) for maps in read.values()])
     for i, j in combinations(range(len(names)), 2):
         a, b = read[names[i]], read[names[j]]
         found = [_spearman(a[r % len(a)], b[r % len(b)]) for r in range(max(len(a), len(b)))]

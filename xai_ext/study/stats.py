@@ -60,6 +60,11 @@ class Summary:
     high: float
     chance: float = np.nan
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """``low`` and ``high``."""
+        return self.low, self.high
+
 
 def summarize(
     values: AnyArray,
