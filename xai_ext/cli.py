@@ -40,8 +40,16 @@ def compare(
         "xai-ext-compare"
     ),
     progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
+    anomaly: Annotated[
+        bool,
+        typer.Option("--anomaly", help="Explain a detector of defects instead; IMAGE is then brick, gravel or grass."),
+    ] = False,
 ) -> None:
     """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps.
+
+    With --anomaly a texture takes the photo's place (brick without one): a small autoencoder is trained, calibrated
+    on normal images, and its decisions on drawn defects are explained and judged; of the other options --budget,
+    --seed, --out and --progress count.
 
     Exit codes: 0 done, 2 something you can mend (said in one line), 3 done but a method failed.
     """
@@ -49,6 +57,9 @@ def compare(
     from xai_ext.study import output
 
     output.check_folder(out)
+    if anomaly:
+        _anomaly("brick" if image == "coffee" else image, budget, seed, out, progress)
+        return
     result = run(
         image, progress=progress, model=model, methods=methods, target=target, budget=budget, baseline=baseline,
         segments=segments, mask=mask, layer=layer, seed=seed,
@@ -57,6 +68,14 @@ def compare(
     typer.echo("\nwrote " + ", ".join(str(path) for path in output.save(result, out)))
     if any(score.status == "failed" for score in result.scores):
         raise typer.Exit(3)
+
+
+def _anomaly(texture: str, budget: int, seed: int, out: Path, progress: str) -> None:
+    from xai_ext.study.anomaly import AnomalyConfig, anomaly_demo
+
+    demo = anomaly_demo(AnomalyConfig(texture=texture, budget=budget, seed=seed), progress=progress != "none")
+    typer.echo(demo.summary())
+    typer.echo("\nwrote " + ", ".join(str(path) for path in demo.save(out)))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Figures. Nothing is shown, no global setting is changed; axes and figures come back to the caller."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +112,72 @@ def attribution_grid(
         fig.suptitle(title, fontsize=11)
     _legend(fig, truth is not None)
     return fig
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyRow:
+    """One sample of an `anomaly_sheet`.
+
+    Attributes
+    ----------
+    image, reference : array (H, W) or (H, W, 3), uint8 or 0..1
+    evidence : array (h, w)
+        The detector's map.
+    attributions : mapping
+        Name -> array (H, W).
+    truth : bool array (H, W) or None
+    caption : str
+        Score, threshold, verdict.
+    """
+
+    image: AnyArray
+    reference: AnyArray
+    evidence: FloatArray
+    attributions: Mapping[str, FloatArray]
+    truth: BoolArray | None
+    caption: str
+
+
+def anomaly_sheet(rows: Sequence[AnomalyRow], *, title: str = "", fig: "Figure | None" = None) -> "Figure":
+    """One row per sample: image with its defect outlined, normal counterpart, the detector's map, attributions.
+
+    Parameters
+    ----------
+    rows : sequence of AnomalyRow
+        All with the attributions of the first.
+    title : str
+    fig : matplotlib Figure, optional
+        None makes one that pyplot does not know.
+    """
+    from matplotlib.figure import Figure
+
+    if not rows:
+        raise InputError("an anomaly sheet needs at least one row")
+    names = ["image and defect", "reference", "map", *rows[0].attributions]
+    fig = fig or Figure(figsize=(1.9 * len(names) + 0.6, 2.1 * len(rows) + 1.0), layout="constrained")
+    axes = fig.subplots(len(rows), len(names), squeeze=False)
+    for line, row in zip(axes, rows, strict=True):
+        _picture(line[0], row.image, row.truth)
+        line[0].set_ylabel(row.caption, fontsize=8)
+        _picture(line[1], row.reference, None)
+        line[2].imshow(row.evidence, cmap="viridis", vmin=0)
+        line[2].set_axis_off()
+        for ax, values in zip(line[3:], row.attributions.values(), strict=True):
+            overlay(row.image, values, truth=row.truth, ax=ax)
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name, fontsize=9)
+    if title:
+        fig.suptitle(title, fontsize=10)
+    _legend(fig, any(row.truth is not None for row in rows))
+    return fig
+
+
+def _picture(ax: "Axes", image: AnyArray, truth: BoolArray | None) -> None:
+    ax.imshow(_rgb(image))
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if truth is not None and truth.any() and not truth.all():
+        ax.contour(truth.astype(float), [0.5], colors=_TRUTH, linewidths=1.2)
 
 
 def _legend(fig: "Figure", with_truth: bool) -> None:
