@@ -46,8 +46,16 @@ def compare(
         str | None,
         typer.Option(help="lime_figures: how LIME explains three photos, for the three likeliest classes of each."),
     ] = None,
+    anomaly: Annotated[
+        bool,
+        typer.Option("--anomaly", help="Explain a detector of defects instead; IMAGE is then brick, gravel or grass."),
+    ] = False,
 ) -> None:
     """Explain one photo by every method at an equal budget; print a table, write a figure, numbers and maps.
+
+    With --anomaly a texture takes the photo's place (brick without one): a small autoencoder is trained, calibrated
+    on normal images, and its decisions on drawn defects are explained and judged; of the other options --budget,
+    --seed, --out and --progress count.
 
     Exit codes: 0 done, 2 something you can mend (said in one line), 3 done but a method failed.
     """
@@ -57,6 +65,9 @@ def compare(
     output.check_folder(out)
     if preset is not None:
         _preset(preset, context, out)
+        return
+    if anomaly:
+        _anomaly("brick" if image == "coffee" else image, budget, seed, out, progress)
         return
     result = run(
         image, progress=progress, model=model, methods=methods, target=target, budget=budget, baseline=baseline,
@@ -85,6 +96,14 @@ def _preset(name: str, context: typer.Context, out: Path) -> None:
     sheets = preset.lime_figures(settings)
     typer.echo(preset.table(sheets))
     typer.echo("\nwrote " + ", ".join(str(path) for path in preset.save(sheets, settings, out)))
+
+
+def _anomaly(texture: str, budget: int, seed: int, out: Path, progress: str) -> None:
+    from xai_ext.study.anomaly import AnomalyConfig, anomaly_demo
+
+    demo = anomaly_demo(AnomalyConfig(texture=texture, budget=budget, seed=seed), progress=progress != "none")
+    typer.echo(demo.summary())
+    typer.echo("\nwrote " + ", ".join(str(path) for path in demo.save(out)))
 
 
 @app.command()

@@ -1,0 +1,174 @@
+"""Figures of many panels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xai_ext._checks import InputError
+from xai_ext._plot_maps import TRUTH, legend, overlay, rgb, segments
+from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS = 5
+
+
+def attribution_grid(
+    image: AnyArray,
+    maps: Mapping[str, FloatArray],
+    *,
+    truth: BoolArray | None = None,
+    labels: IntArray | None = None,
+    title: str = "",
+    fig: "Figure | None" = None,
+) -> "Figure":
+    """The image, its regions and one panel per map, with a legend.
+
+    Parameters
+    ----------
+    image : array (H, W, 3)
+    maps : mapping
+        Caption -> array (H, W).
+    truth : bool array (H, W), optional
+        Outlined in every panel.
+    labels : int array (H, W), optional
+        Shown in a panel of their own.
+    title : str
+    fig : matplotlib Figure, optional
+        None makes one that pyplot does not know.
+    """
+    from matplotlib.figure import Figure
+
+    panels = 1 + (labels is not None) + len(maps)
+    columns = min(_COLUMNS, panels)
+    rows = -(-panels // columns)
+    fig = fig or Figure(figsize=(2.5 * columns, 2.85 * rows + 1.1), layout="constrained")
+    axes = iter(fig.subplots(rows, columns, squeeze=False).ravel())
+    first = next(axes)
+    first.imshow(rgb(image))
+    first.set_axis_off()
+    first.set_title("image", fontsize=9)
+    if truth is not None:
+        first.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=1.5)
+    if labels is not None:
+        segments(image, labels, ax=next(axes)).set_title(f"{labels.max() + 1} shared regions", fontsize=9)
+    for caption, values in maps.items():
+        overlay(image, values, truth=truth, ax=next(axes)).set_title(caption, fontsize=9)
+    for unused in axes:
+        unused.set_axis_off()
+    if title:
+        fig.suptitle(title, fontsize=11)
+    legend(fig, truth is not None)
+    return fig
+
+
+def agreement_matrix(
+    names: Sequence[str], matrix: FloatArray, floor: FloatArray, *, title: str = "", fig: "Figure | None" = None
+) -> "Figure":
+    """Agreement of every pair of methods, and beside it the noise floor of each.
+
+    Parameters
+    ----------
+    names : sequence of str
+    matrix : array (m, m)
+        -1..1; NaN stays blank.
+    floor : array (m,)
+        Agreement of runs of one method.
+    title : str
+    fig : matplotlib Figure, optional
+        None makes one that pyplot does not know.
+    """
+    from matplotlib.figure import Figure
+
+    m = len(names)
+    side = 0.55 * m + 2
+    fig = fig or Figure(figsize=(side + 1.6, side), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=[m, 1])
+    for ax, values, labels in (
+        (left, matrix, list(map(str, range(1, m + 1)))),
+        (right, floor[:, None], ["seed\nfloor"]),
+    ):
+        shown = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        ax.set_xticks(range(values.shape[1]), labels)
+        ax.xaxis.tick_top()
+        ax.tick_params(length=0, labelsize=9)
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                colour = "white" if abs(value) > 0.6 else "black"
+                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+    left.set_yticks(range(m), [f"{i + 1}  {name}" for i, name in enumerate(names)])
+    right.set_yticks([])
+    fig.colorbar(shown, ax=right, label="Spearman's correlation of mean densities of regions", fraction=0.6)
+    if title:
+        fig.suptitle(title, fontsize=10)
+    return fig
+
+
+@dataclass(frozen=True, eq=False)
+class AnomalyRow:
+    """One sample of an `anomaly_sheet`.
+
+    Attributes
+    ----------
+    image, reference : array (H, W) or (H, W, 3), uint8 or 0..1
+    evidence : array (h, w)
+        The detector's map.
+    attributions : mapping
+        Name -> array (H, W).
+    truth : bool array (H, W) or None
+    caption : str
+        Score, threshold, verdict.
+    """
+
+    image: AnyArray
+    reference: AnyArray
+    evidence: FloatArray
+    attributions: Mapping[str, FloatArray]
+    truth: BoolArray | None
+    caption: str
+
+
+def anomaly_sheet(rows: Sequence[AnomalyRow], *, title: str = "", fig: "Figure | None" = None) -> "Figure":
+    """One row per sample: image with its defect outlined, normal counterpart, the detector's map, attributions.
+
+    Parameters
+    ----------
+    rows : sequence of AnomalyRow
+        All with the attributions of the first.
+    title : str
+    fig : matplotlib Figure, optional
+        None makes one that pyplot does not know.
+    """
+    from matplotlib.figure import Figure
+
+    if not rows:
+        raise InputError("an anomaly sheet needs at least one row")
+    names = ["image and defect", "reference", "map", *rows[0].attributions]
+    fig = fig or Figure(figsize=(1.9 * len(names) + 0.6, 2.1 * len(rows) + 1.0), layout="constrained")
+    axes = fig.subplots(len(rows), len(names), squeeze=False)
+    for line, row in zip(axes, rows, strict=True):
+        _picture(line[0], row.image, row.truth)
+        line[0].set_ylabel(row.caption, fontsize=8)
+        _picture(line[1], row.reference, None)
+        line[2].imshow(row.evidence, cmap="viridis", vmin=0)
+        line[2].set_axis_off()
+        for ax, values in zip(line[3:], row.attributions.values(), strict=True):
+            overlay(row.image, values, truth=row.truth, ax=ax)
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(name, fontsize=9)
+    if title:
+        fig.suptitle(title, fontsize=10)
+    legend(fig, any(row.truth is not None for row in rows))
+    return fig
+
+
+def _picture(ax: "Axes", image: AnyArray, truth: BoolArray | None) -> None:
+    ax.imshow(rgb(image))
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if truth is not None and truth.any() and not truth.all():
+        ax.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=1.2)
