@@ -46,6 +46,8 @@ def test_maps_are_densities_of_the_shape_that_the_model_sees(result):
 def test_kernel_shap_and_integrated_gradients_sum_to_the_gain(result):
     gain = result.scene.f_input - result.scene.f_baseline
     assert result.maps["captum.KernelShap"].sum() == pytest.approx(gain, rel=1e-3)
+    assert result.maps["kernelshap"].sum() == pytest.approx(gain, rel=1e-5)
+    assert result.maps["stratified_lime"].sum() != pytest.approx(gain, rel=1e-3)
     assert result.maps["captum.IntegratedGradients"].sum() == pytest.approx(gain, rel=0.05)
 
 

@@ -13,7 +13,7 @@ def names(wanted):
 def test_groups_globs_and_removal():
     everything = [m.name for m in all_methods()]
     assert names("default") == names("all") == everything
-    assert names("ours") == ["stratified_lime", "bpt_owen", "axis_aligned_owen", "rise", "iassa"]
+    assert names("ours") == ["stratified_lime", "kernelshap", "bpt_owen", "axis_aligned_owen", "rise", "iassa"]
     assert names("captum.L*") == ["captum.Lime", "captum.LayerGradCam"]
     assert names("captum, -captum.*GradCam") == [n for n in everything if n.startswith("captum") and "Cam" not in n]
     assert names("-reference") == [n for n in everything if n not in ("random", "random_segments", "center")]

@@ -27,6 +27,7 @@ def methods() -> list[Method]:
     """Ours first, then Captum's."""
     return [
         Method("stratified_lime", "xai_ext", "segments", True, _stratified_lime),
+        Method("kernelshap", "xai_ext", "segments", True, partial(_stratified_lime, weighting="kernelshap")),
         Method("bpt_owen", "xai_ext", "regions", False, _bpt_owen),
         Method("axis_aligned_owen", "xai_ext", "rectangles", False, partial(_bpt_owen, hierarchy="axis_aligned")),
         Method("rise", "xai_ext", "pixels", True, _rise),
@@ -41,8 +42,8 @@ def methods() -> list[Method]:
     ]
 
 
-def _stratified_lime(task: Task) -> MapResult:
-    (explanation,) = StratifiedLime(task.model).explain(
+def _stratified_lime(task: Task, *, weighting: str = "kernel") -> MapResult:
+    (explanation,) = StratifiedLime(task.model, weighting=weighting).explain(
         task.x,
         task.baseline,
         task.target,
