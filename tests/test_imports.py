@@ -28,8 +28,8 @@ LAYERS = [
         "_shap_compat",
     ),
     ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
-    ("methods",),
-    ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "plots"),
+    ("methods", "_plot_maps"),
+    ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "_plot_sheets", "plots"),
     ("study", "_register"),
     ("cli",),
 ]
