@@ -62,11 +62,13 @@ class Interval:
         return cls(float(values.mean()), float(student.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5))
 
     def __str__(self):
-        return f"{self.mean:.3f} ± {self.half:.3f}"
+        return f"{self.mean:.3f} ± {self.half:.3f}" if np.isfinite(self.mean) else "-"
 
     @property
     def signed(self):
         """With a star where 0 lies outside."""
+        if not np.isfinite(self.mean):
+            return "-"
         return f"{self.mean:+.3f} ± {self.half:.3f}{'*' if abs(self.mean) > self.half else ''}"
 
 
