@@ -32,7 +32,7 @@ def photos(folder, limit):
 
 
 def smooth_saliency(model, x, target):
-    """Magnitudes of the gradient, blurred: a map without ties."""
+    """The gradient, channels summed, blurred: a map without ties."""
     gradient = Saliency(model).attribute(x.clone().requires_grad_(), target)[0].sum(0)
     return gaussian_filter(gradient.detach().double().numpy(), SIGMA)
 
