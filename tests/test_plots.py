@@ -138,3 +138,16 @@ class TestAgreementMatrix:
         assert [t.get_text() for t in right.texts] == ["1.00", "0.75"]
         assert [t.get_text() for t in left.get_yticklabels()] == ["1  a", "2  b", "3  c"]
         np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), matrix)
+
+
+def test_an_anomaly_sheet_has_a_row_per_sample_and_a_column_per_map():
+    image, mask = np.random.default_rng(0).random((8, 6)), np.zeros((8, 6), bool)
+    mask[2:4, 2:4] = True
+    rows = [plots.AnomalyRow(image, image, image[::2, ::2], {"a": image, "b": -image}, truth, "right")
+            for truth in (mask, None)]  # fmt: skip
+    figure = plots.anomaly_sheet(rows, title="brick")
+    assert len(figure.axes) == 2 * 5
+    assert [ax.get_title() for ax in figure.axes[:5]] == ["image and defect", "reference", "map", "a", "b"]
+    assert figure.axes[0].get_ylabel() == "right"
+    with pytest.raises(ValueError, match="at least one row"):
+        plots.anomaly_sheet([])

@@ -1,7 +1,11 @@
 """Tables of maps, reports on decisions, published setups."""
 
 import json
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +19,18 @@ from tests.laws import GeneratorsUntouched
 from xai_ext.anomaly import DetectorScore, ReconstructionScore
 from xai_ext.study._decision_stats import _local, equal_recall_threshold, holm, wilson
 from xai_ext.study._explain_table import ALWAYS
-from xai_ext.study.anomaly import compare_all, cross_table, decision_report, explain_table, paper_setup, report_of
+from xai_ext.study.anomaly import (
+    AnomalyConfig,
+    anomaly_demo,
+    compare_all,
+    cross_table,
+    decision_report,
+    explain_table,
+    paper_setup,
+    report_of,
+)
 
+ROOT = Path(__file__).parents[2]
 MASK = np.zeros((16, 16), bool)
 MASK[4:8, 4:8] = True
 
@@ -279,3 +293,47 @@ class TestDecisionReport:
     def test_further_rules_are_compared_too(self):
         report = self.report(rules={"half": lambda table, threshold: np.asarray(table["s"] > 2 * threshold)})
         assert "half" in set(report.comparison["rule"])
+
+
+class TestDemo:
+    """From a texture to a figure, with next to no training."""
+
+    CONFIG = AnomalyConfig(budget=30, n_defects=2, epochs=1, n_train=64)
+
+    def test_it_trains_calibrates_explains_judges_and_writes(self, tmp_path):
+        demo = anomaly_demo(self.CONFIG)
+        assert demo.score.info.calibration.n == 300
+        assert len(demo.verdicts.verdict) == 150
+        names = {"bpt_owen", "stratified_lime", "iassa", "captum.IntegratedGradients", "shap.Partition"}
+        assert names | set(ALWAYS) == set(demo.table.index)
+        assert all(set(row.attributions) == names for row in demo.rows)
+        assert [p.name for p in demo.save(tmp_path)] == ["figure.png", "results.json"]
+        assert json.loads((tmp_path / "results.json").read_text())["config"]["texture"] == "brick"
+        assert "image AUROC" in demo.summary()
+
+    def test_the_command_is_one_line(self, tmp_path, monkeypatch, capsys):
+        from xai_ext import cli
+        from xai_ext.study import anomaly
+
+        seen = []
+
+        def quick(config, *, progress):
+            seen.append((config.texture, config.budget, config.seed, progress))
+            return anomaly_demo(self.CONFIG)
+
+        monkeypatch.setattr(anomaly, "anomaly_demo", quick)
+        flags = ["--anomaly", "--budget", "40", "--seed", "3", "--progress", "none", "--out", str(tmp_path / "o")]
+        monkeypatch.setattr("sys.argv", ["xai-ext", "compare", *flags])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert not stop.value.code
+        assert seen == [("brick", 40, 3, False)]
+        assert "verdicts on 150 defects" in capsys.readouterr().out
+
+    def test_the_example_runs(self, tmp_path):
+        environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        quick = ["--epochs", "1", "--images", "64", "--defects", "1", "--budget", "30"]
+        command = [sys.executable, "-W", "error::UserWarning", str(ROOT / "examples" / "anomaly.py"), *quick]
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr[-2000:]
+        assert "threshold" in run.stdout

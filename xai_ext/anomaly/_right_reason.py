@@ -19,6 +19,7 @@ from xai_ext.anomaly.scores import AnomalyScore
 if TYPE_CHECKING:
     import pandas as pd
 
+_ALIKE = 16
 _LOCAL = (Max, TopK, KthLargest, Quantile)
 Counterpart = Callable[[Tensor], Tensor]
 
@@ -107,8 +108,9 @@ def right_reason(
     repair : callable, optional
         Images -> what fills the defect; None: ``score.reference``.
     carrier : callable, optional
-        Images -> normal images that receive the defect; None: the nearest normal that `calibrate` kept and the score
-        passes, else ``score.reference``.
+        Images -> normal images that receive the defect; None: of the normals that `calibrate` kept and the score
+        passes, the 16 whose scores are nearest to that of the repaired image, and of these the nearest in pixels;
+        without any ``score.reference``.
     n_placebo : int
         Up to so many of four places: the mask moved by half an image across, down, both, and by a quarter.
 
@@ -125,8 +127,10 @@ def right_reason(
     _warn_of_means(score)
     with torch.no_grad():
         repaired = (repair or score.reference)(x)
-        carried = (carrier or _default_carrier(score, threshold))(x)
-        rows = [_scored(score, x[i], repaired[i], carried[i], masks[i], n_placebo) for i in range(len(x))]
+        fixed = [_repaired(score, x[i], repaired[i], masks[i], n_placebo) for i in range(len(x))]
+        carried = carrier(x) if carrier else _carriers(score, x, threshold, [row[2] for row in fixed])
+        moved = [_transplanted(score, x[i], carried[i], masks[i], n_placebo) for i in range(len(x))]
+        rows = [(*f[:3], *m[:2], f[3], m[2]) for f, m in zip(fixed, moved, strict=True)]
         mass = mass_above(score, x, masks)
     columns = np.array(rows, dtype=np.float64).reshape(len(x), 7).T
     judged = [_verdict(row, threshold, bool(m.any()), bool(m.all())) for row, m in zip(rows, masks, strict=True)]
@@ -140,22 +144,33 @@ def right_reason(
     )
 
 
-def _scored(
-    score: AnomalyScore, x: Tensor, repaired: Tensor, carrier: Tensor, mask: BoolArray, n_placebo: int
-) -> list[float]:
-    """s(x), s(ref), s(repaired), s(carrier), s(transplanted), and the medians of the placebos."""
-    places = _placebos(mask)[:n_placebo] if mask.any() else []
-    where = [torch.from_numpy(m).to(x.device) for m in (mask, *places)]
-    fixed = [torch.where(m, repaired, x) for m in where]
-    moved = [torch.where(m, x, carrier) for m in where]
-    s = score.scores_of(torch.stack([x, repaired, carrier, *fixed, *moved]))
-    k = len(where)
-    fixed_scores, moved_scores = s[3 : 3 + k], s[3 + k :]
-    medians = [float(np.median(v[1:])) if places else np.nan for v in (fixed_scores, moved_scores)]
-    return [s[0], s[1], fixed_scores[0], s[2], moved_scores[0], *medians]
+def _repaired(
+    score: AnomalyScore, x: Tensor, repaired: Tensor, mask: BoolArray, n_placebo: int
+) -> tuple[float, float, float, float]:
+    """s(x), s(ref), s(repaired), and the median of the placebos."""
+    s = score.scores_of(torch.stack([x, repaired, *(torch.where(m, repaired, x) for m in _places(mask, x, n_placebo))]))
+    return s[0], s[1], s[2], _median(s[3:])
 
 
-def _verdict(row: list[float], threshold: float, has_mask: bool, is_full: bool) -> tuple[str | None, str]:
+def _transplanted(
+    score: AnomalyScore, x: Tensor, carrier: Tensor, mask: BoolArray, n_placebo: int
+) -> tuple[float, float, float]:
+    """s(carrier), s(transplanted), and the median of the placebos."""
+    s = score.scores_of(torch.stack([carrier, *(torch.where(m, x, carrier) for m in _places(mask, x, n_placebo))]))
+    return s[0], s[1], _median(s[2:])
+
+
+def _places(mask: BoolArray, x: Tensor, n_placebo: int) -> list[Tensor]:
+    """The mask, and its placebos."""
+    placebos = _placebos(mask)[:n_placebo] if mask.any() else []
+    return [torch.from_numpy(m).to(x.device) for m in (mask, *placebos)]
+
+
+def _median(values: FloatArray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _verdict(row: tuple[float, ...], threshold: float, has_mask: bool, is_full: bool) -> tuple[str | None, str]:
     s_x, s_ref, s_repaired, s_carrier, s_transplanted, placebo_repaired, placebo_transplanted = row
     if not has_mask or is_full:
         return None, "full mask" if is_full else "empty mask"
@@ -186,13 +201,21 @@ def _placebos(mask: BoolArray) -> list[BoolArray]:
     return [r for r in rolled if 2 * r.sum() >= mask.sum()]
 
 
-def _default_carrier(score: AnomalyScore, threshold: float) -> Counterpart:
-    if score.bank is not None:
-        normals, scores = score.bank
-        passed = normals[torch.from_numpy(scores <= threshold)]
-        if len(passed):
-            return NearestNormal(passed)
-    return score.reference
+def _carriers(score: AnomalyScore, x: Tensor, threshold: float, s_repaired: list[float]) -> Tensor:
+    """Of the kept normals that pass and score most like the repaired image, the nearest one.
+
+    Nearest alone would be the blandest, whose own evidence is too low to carry a score of many positions.
+    """
+    if score.bank is None or not (score.bank[1] <= threshold).any():
+        return score.reference(x)
+    normals, scores = score.bank
+    passed = scores <= threshold
+    normals, scores = normals[torch.from_numpy(passed)], scores[passed]
+    chosen = []
+    for image, level in zip(x, s_repaired, strict=True):
+        alike = np.argsort(np.abs(scores - level), kind="stable")[:_ALIKE]
+        chosen.append(NearestNormal(normals[torch.from_numpy(alike)])(image[None]))
+    return torch.cat(chosen)
 
 
 def _warn_of_means(score: AnomalyScore) -> None:
