@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import tiny_models
@@ -27,6 +28,15 @@ def pages():
     return [str(page.relative_to(ROOT)) for page in found if "```python\n" in page.read_text()]
 
 
+def studied(seed):
+    """An image, maps and their scores, as a study of disagreement takes them."""
+    from xai_ext.study.disagreement import Key
+
+    rng = np.random.default_rng(seed)
+    maps = {key: rng.random((8, 8)) for key in (Key("lime", seed=0), Key("lime", seed=1), Key("ig"))}
+    return seed, maps, {key: {"srg": float(rng.random())} for key in maps}
+
+
 @pytest.mark.parametrize("page", pages())
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a tiny model at a small budget is warned about
 def test_the_python_of_a_page_runs(page):
@@ -41,6 +51,7 @@ def test_the_python_of_a_page_runs(page):
     scope = {"model": model, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
     scope |= {"f": as_numpy_function(model), "segments": torch.arange(64).reshape(8, 8).kron(torch.ones(4, 4).long())}
     scope["classifier_fn"] = lambda images: scope["f"](images.astype("float32"))
+    scope |= {"others": torch.rand(1, 3, 32, 32), "data": [studied(seed) for seed in range(4)]}
     for block in (ROOT / page).read_text().split("```python\n")[1:]:
         exec(block.split("```")[0].replace("285", "1"), scope)  # the tiny model has four classes
     plt.close("all")
