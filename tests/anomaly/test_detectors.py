@@ -185,16 +185,19 @@ class TestAnomalib:
     def test_padim_and_patchcore_of_anomalib(self, column):
         pytest.importorskip("anomalib", reason="anomalib is not installed; it needs an environment of its own")
         from anomalib.models.image.padim.torch_model import PadimModel
+        from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
         torch.manual_seed(0)
-        model = PadimModel(backbone="resnet18", layers=["layer1"], pre_trained=False)
-        model.train()
+        options = {"backbone": "resnet18", "layers": ["layer1"], "pre_trained": False}
         x = torch.rand(8, 3, 64, 64)
-        model(x)
-        model.fit()
-        score = DetectorScore.from_anomalib(model)
-        assert score(x).shape == (8,)
-        assert model.training
+        for model in (PadimModel(**options, n_features=20), PatchcoreModel(**options)):
+            model.train()(x)
+            model.fit() if isinstance(model, PadimModel) else model.subsample_embedding(0.1)
+            score = DetectorScore.from_anomalib(model)
+            scores, modes = score(x), [m.training for m in model.modules()]
+            assert modes[0]
+            assert torch.equal(scores, model.eval()(x).pred_score.reshape(8))
+            assert score.probe(x).differentiable is False
 
 
 class TestCallable:
