@@ -115,14 +115,19 @@ class TestPyOD:
             assert score.probe(x).batch_invariant
         assert torch.equal(score(x), torch.cat([score(r[None]) for r in x]))
         assert self.gap(score, x[:1]) <= 1e-9
+        planted = 0.3 * x[:1]
+        planted[0, 2] += 6
+        assert self.values(score, planted).argmax() == 2
         if ranked:  # without row by row the same sum is off
             score.row_by_row = False
             assert self.gap(score, x[:1]) > 1e-3
 
     def gap(self, score, x):
-        mean = torch.zeros(1, 4, dtype=torch.float64)
-        values = shapley(lambda z: score(torch.where(z > 0, x, mean)), 4)  # all coalitions in one batch
-        return abs(float(values.sum() - score(x) + score(mean)))
+        return abs(float(self.values(score, x).sum() - score(x) + score(torch.zeros_like(x))))
+
+    def values(self, score, x):
+        """Of all coalitions in one batch."""
+        return shapley(lambda z: score(torch.where(z > 0, x, 0.0)), 4)
 
 
 Batch = namedtuple("Batch", "pred_score anomaly_map")
