@@ -138,7 +138,7 @@ def paper(arguments):
                 made[f"{setup} {variant}"] = paper_setup(score, x, data.masks[i], **options)
         tables.append(explain_table(score, x, data.masks[i], made))
     print(f"\n## Published setups on brick: mean best IoU of {len(chosen)} defects, 500 evaluations\n")
-    print("Every number of this table knows the truth twice over where the row says oracle (setup S2).\n")
+    print("The best IoU takes its threshold from the truth; in rows marked oracle the segmentation saw it too.\n")
     header("map", "oracle", "oracle_max_iou", "its chance", "iou_mass80", "roc_auc")
     table = pd.concat(tables).groupby("map", sort=False).mean(numeric_only=True)
     for name, r in table.iterrows():

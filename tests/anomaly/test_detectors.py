@@ -115,14 +115,19 @@ class TestPyOD:
             assert score.probe(x).batch_invariant
         assert torch.equal(score(x), torch.cat([score(r[None]) for r in x]))
         assert self.gap(score, x[:1]) <= 1e-9
+        planted = 0.3 * x[:1]
+        planted[0, 2] += 6
+        assert self.values(score, planted).argmax() == 2
         if ranked:  # without row by row the same sum is off
             score.row_by_row = False
             assert self.gap(score, x[:1]) > 1e-3
 
     def gap(self, score, x):
-        mean = torch.zeros(1, 4, dtype=torch.float64)
-        values = shapley(lambda z: score(torch.where(z > 0, x, mean)), 4)  # all coalitions in one batch
-        return abs(float(values.sum() - score(x) + score(mean)))
+        return abs(float(self.values(score, x).sum() - score(x) + score(torch.zeros_like(x))))
+
+    def values(self, score, x):
+        """Of all coalitions in one batch."""
+        return shapley(lambda z: score(torch.where(z > 0, x, 0.0)), 4)
 
 
 Batch = namedtuple("Batch", "pred_score anomaly_map")
@@ -185,16 +190,19 @@ class TestAnomalib:
     def test_padim_and_patchcore_of_anomalib(self, column):
         pytest.importorskip("anomalib", reason="anomalib is not installed; it needs an environment of its own")
         from anomalib.models.image.padim.torch_model import PadimModel
+        from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
         torch.manual_seed(0)
-        model = PadimModel(backbone="resnet18", layers=["layer1"], pre_trained=False)
-        model.train()
+        options = {"backbone": "resnet18", "layers": ["layer1"], "pre_trained": False}
         x = torch.rand(8, 3, 64, 64)
-        model(x)
-        model.fit()
-        score = DetectorScore.from_anomalib(model)
-        assert score(x).shape == (8,)
-        assert model.training
+        for model in (PadimModel(**options, n_features=20), PatchcoreModel(**options)):
+            model.train()(x)
+            model.fit() if isinstance(model, PadimModel) else model.subsample_embedding(0.1)
+            score = DetectorScore.from_anomalib(model)
+            scores, modes = score(x), [m.training for m in model.modules()]
+            assert modes[0]
+            assert torch.equal(scores, model.eval()(x).pred_score.reshape(8))
+            assert score.probe(x).differentiable is False
 
 
 class TestCallable:

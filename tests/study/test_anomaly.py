@@ -295,13 +295,15 @@ class TestDecisionReport:
         assert "half" in set(report.comparison["rule"])
 
 
+@pytest.fixture(scope="module")
+def demo():
+    return anomaly_demo(AnomalyConfig(budget=30, n_defects=1, epochs=1, n_train=64))
+
+
 class TestDemo:
     """From a texture to a figure, with next to no training."""
 
-    CONFIG = AnomalyConfig(budget=30, n_defects=2, epochs=1, n_train=64)
-
-    def test_it_trains_calibrates_explains_judges_and_writes(self, tmp_path):
-        demo = anomaly_demo(self.CONFIG)
+    def test_it_trains_calibrates_explains_judges_and_writes(self, demo, tmp_path):
         assert demo.score.info.calibration.n == 300
         assert len(demo.verdicts.verdict) == 150
         names = {"bpt_owen", "stratified_lime", "iassa", "captum.IntegratedGradients", "shap.Partition"}
@@ -311,7 +313,7 @@ class TestDemo:
         assert json.loads((tmp_path / "results.json").read_text())["config"]["texture"] == "brick"
         assert "image AUROC" in demo.summary()
 
-    def test_the_command_is_one_line(self, tmp_path, monkeypatch, capsys):
+    def test_the_command_is_one_line(self, demo, tmp_path, monkeypatch, capsys):
         from xai_ext import cli
         from xai_ext.study import anomaly
 
@@ -319,7 +321,7 @@ class TestDemo:
 
         def quick(config, *, progress):
             seen.append((config.texture, config.budget, config.seed, progress))
-            return anomaly_demo(self.CONFIG)
+            return demo
 
         monkeypatch.setattr(anomaly, "anomaly_demo", quick)
         flags = ["--anomaly", "--budget", "40", "--seed", "3", "--progress", "none", "--out", str(tmp_path / "o")]

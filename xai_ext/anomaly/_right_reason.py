@@ -13,13 +13,12 @@ from xai_ext._checks import check_at_least
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 from xai_ext.anomaly._masses import as_masks, mass_above
 from xai_ext.anomaly.reducers import KthLargest, Max, Quantile, TopK
-from xai_ext.anomaly.references import NearestNormal
 from xai_ext.anomaly.scores import AnomalyScore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ALIKE = 16
+_NEAREST = 3
 _LOCAL = (Max, TopK, KthLargest, Quantile)
 Counterpart = Callable[[Tensor], Tensor]
 
@@ -108,8 +107,8 @@ def right_reason(
     repair : callable, optional
         Images -> what fills the defect; None: ``score.reference``.
     carrier : callable, optional
-        Images -> normal images that receive the defect; None: of the normals that `calibrate` kept and the score
-        passes, the 16 whose scores are nearest to that of the repaired image, and of these the nearest in pixels;
+        Images -> normal images that receive the defect; None: of the three normals nearest in pixels, among those
+        that `calibrate` kept and the score passes, the one whose score is nearest to that of the repaired image;
         without any ``score.reference``.
     n_placebo : int
         Up to so many of four places: the mask moved by half an image across, down, both, and by a quarter.
@@ -202,20 +201,19 @@ def _placebos(mask: BoolArray) -> list[BoolArray]:
 
 
 def _carriers(score: AnomalyScore, x: Tensor, threshold: float, s_repaired: list[float]) -> Tensor:
-    """Of the kept normals that pass and score most like the repaired image, the nearest one.
+    """Of the kept normals that pass, the three nearest in pixels; of these the one that scores like the repaired image.
 
-    Nearest alone would be the blandest, whose own evidence is too low to carry a score of many positions.
+    The nearest alone tends to be bland: its own evidence is too low for a score of many positions.
     """
     if score.bank is None or not (score.bank[1] <= threshold).any():
         return score.reference(x)
     normals, scores = score.bank
-    passed = scores <= threshold
-    normals, scores = normals[torch.from_numpy(passed)], scores[passed]
-    chosen = []
-    for image, level in zip(x, s_repaired, strict=True):
-        alike = np.argsort(np.abs(scores - level), kind="stable")[:_ALIKE]
-        chosen.append(NearestNormal(normals[torch.from_numpy(alike)])(image[None]))
-    return torch.cat(chosen)
+    passed = torch.from_numpy(np.flatnonzero(scores <= threshold))
+    own = normals[passed].to(x)
+    distances = torch.cdist(x.flatten(1).double(), own.flatten(1).double())
+    near = distances.topk(min(_NEAREST, len(own)), dim=1, largest=False).indices.cpu()
+    gaps = (torch.from_numpy(scores)[passed][near] - torch.tensor(s_repaired)[:, None]).abs()
+    return own[near.gather(1, gaps.argmin(1, keepdim=True))[:, 0]]
 
 
 def _warn_of_means(score: AnomalyScore) -> None:

@@ -75,7 +75,7 @@ def explain_table(
 
     truth = _mask(mask, x)
     rng = np.random.default_rng(seed)
-    collected = {name: _Row.of(m, truth.shape) for name, m in maps.items() if name not in ALWAYS}
+    collected = {name: _Row.of(m, truth.shape) for name, m in maps.items()}
     collected |= _reference_rows(score, x, truth.shape, rng)
     rows = {name: _row(row, truth, rng.spawn(1)[0]) for name, row in collected.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("map")
