@@ -37,6 +37,23 @@ class TestShapContract(ShapContract):
         assert self.make()(IMAGES, max_evals=40, silent=True).details[0].estimand == "LIME"
 
 
+class TestBatchSize:
+    @staticmethod
+    def rows(batch_size):
+        seen = []
+
+        def spied(images):
+            seen.append(len(images))
+            return model(images)
+
+        StratifiedLime(spied, masker(), seed=0)(IMAGES[:1], max_evals=60, batch_size=batch_size, silent=True)
+        return sum(seen)
+
+    def test_auto_is_measured_outside_the_budget(self):
+        assert self.rows("auto") > self.rows(8)
+        assert self.rows(8) <= 60
+
+
 class TestOtherSettings(Behaviour):
     explainer = StratifiedLime
     settings: ClassVar = {
