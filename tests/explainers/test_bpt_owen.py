@@ -69,9 +69,18 @@ class TestFeedback(OwenBehaviour):
     def test_the_structure_says_so(self):
         structure = self.make()(IMAGES, max_evals=60, silent=True).details[0].diagnostics["structure"]
         assert "rebuilt with the model's evidence" in structure
+        assert "share=0.5" in structure
 
 
 class TestValues:
+    def test_tol_stops_before_the_budget(self):
+        masker = BPT(IMAGES[0], 0.2)
+        spent = [
+            BPTOwen(model, masker)(IMAGES[:1], max_evals=60, tol=tol, silent=True).details[0].n_evals
+            for tol in (None, 1e9)
+        ]
+        assert spent == [60, 4]
+
     def test_the_whole_recursion_on_16_pixels_equals_shaps(self):
         x = IMAGES[:, :4, :4]
         masker = BPT(x[0], 0.3, hierarchy="axis_aligned")  # depth 4: 172 evaluations
