@@ -75,10 +75,8 @@ class TestFeedback(OwenBehaviour):
 class TestValues:
     def test_what_is_not_divided_shares_by_pixels(self):
         values = BPTOwen(model, BPT(IMAGES[0], 0.2, LABELS))(IMAGES[:1], max_evals=2, silent=True).values
-        np.testing.assert_allclose(
-            values, np.broadcast_to(values.mean((1, 2), keepdims=True), values.shape), rtol=1e-12
-        )
-        assert np.abs(values).max() > 1e-4
+        np.testing.assert_allclose(values, values[:, :1, :1] + np.zeros_like(values), rtol=1e-12)
+        assert values.any()
 
     def test_tol_stops_before_the_budget(self):
         masker = BPT(IMAGES[0], 0.2)
