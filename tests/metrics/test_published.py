@@ -1,5 +1,7 @@
 """Published protocols, re-stated in loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,14 +102,15 @@ class TestRise:
 
 class TestShapbpt:
     @pytest.mark.parametrize("sign", [1, -1])
-    def test_it_is_the_published_loop(self, given, sign):
+    @pytest.mark.parametrize("levels", [101, 9])  # with 9 not every tie group is a point
+    def test_it_is_the_published_loop(self, given, sign, levels):
         net, x, saliency = given
         saliency = sign * saliency  # the score rises or falls from the baseline
         scores = {"deletion": [], "insertion": []}
-        for i in range(101):
-            q = np.quantile(saliency, (100 - i) / 100)
+        for i in range(levels):
+            q = np.quantile(saliency, (levels - 1 - i) / (levels - 1))
             for name, keep in (("deletion", saliency <= q), ("insertion", saliency >= q)):
-                if (name == "deletion" and i == 100) or (name == "insertion" and i == 0):
+                if (name == "deletion" and i == levels - 1) or (name == "insertion" and i == 0):
                     keep = np.zeros_like(keep)
                 t = keep.mean() if name == "insertion" else 1 - keep.mean()
                 if scores[name] and scores[name][-1][0] == t:
@@ -115,7 +118,8 @@ class TestShapbpt:
                 image = torch.where(torch.from_numpy(keep), x[0], torch.zeros_like(x[0]))
                 scores[name].append((t, score(net, image)))
         fx, base = score(net, x[0]), score(net, torch.zeros_like(x[0]))
-        found = deletion_insertion(net, x, saliency[None], target=1, protocol=Protocol.shapbpt())
+        protocol = replace(Protocol.shapbpt(), levels=levels)
+        found = deletion_insertion(net, x, saliency[None], target=1, protocol=protocol)
         for name, points in scores.items():
             t, y = np.array(points).T
             scaled = (np.clip(y, min(fx, base), max(fx, base)) - base) / (fx - base)
