@@ -76,6 +76,22 @@ def test_a_model_that_cannot_take_channels_last_gets_contiguous_images():
     assert plan.memory_format == torch.contiguous_format
 
 
+def test_a_format_that_saves_less_than_writing_it_costs_is_not_taken():
+    def forward(x):
+        time.sleep(0.004 if x.is_contiguous() else 0.003)  # writing 17 MB with channels last takes longer
+        return x[:, 0, 0, 0]
+
+    assert measured_plan(forward, (torch.rand(1, 3, 1200, 1200),)).memory_format == torch.contiguous_format
+
+
+def test_a_format_that_saves_more_is_taken():
+    def forward(x):
+        time.sleep(0.05 if x.is_contiguous() else 0.01)
+        return x.flatten(1).sum(1)
+
+    assert measured_plan(forward, (torch.rand(1, 3, 64, 64),)).memory_format == torch.channels_last
+
+
 def test_the_memory_format_reaches_the_model():
     formats = []
 

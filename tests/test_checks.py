@@ -33,7 +33,3 @@ def test_labels_of_any_integral_content_are_int64(dtype):
 def test_labels_of_other_content_are_errors(labels):
     with pytest.raises(ValueError, match="labels must be integers"):
         checks.check_labels(labels)
-
-
-def test_an_integer_score_is_finite():
-    checks.check_finite_scores(torch.tensor([[3]]), 0)

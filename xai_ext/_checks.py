@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xai_ext._types import AnyArray, BoolArray
+from xai_ext._types import AnyArray, BoolArray, FloatArray
 
 
 class InputError(ValueError, AssertionError):
@@ -92,11 +92,12 @@ def check_broadcasts(name: str, shape: tuple[int, ...], onto: tuple[int, ...]) -
         raise InputError(f"{name} of shape {shape} does not broadcast from the right to the input's shape {onto}")
 
 
-def check_finite_scores(scores: torch.Tensor, first: int) -> None:
+def check_finite_scores(scores: FloatArray, first: int) -> None:
     """Refuse NaN and infinite model outputs, naming the evaluation (counted from 0)."""
-    if not scores.is_floating_point() or bool(torch.isfinite(scores).all()):
+    finite = np.isfinite(scores)
+    if finite.all():
         return
-    row, column = (int(i) for i in (~torch.isfinite(scores)).nonzero()[0])
+    row, column = np.argwhere(~finite)[0]
     raise NonFiniteScoreError(
         f"the model returned {float(scores[row, column])} for output {column} of evaluation {first + row}; "
         "an explanation needs finite scores (fix: explain logits, or mask with a baseline the model can handle)"

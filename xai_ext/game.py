@@ -200,9 +200,9 @@ class MaskedModel:
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(f"forward must return one score per row, a tensor of shape ({size}, ...), got {shape}")
         self.output_shape, self.dtype = tuple(output.shape[1:]), output.dtype
-        scores = output.detach().reshape(size, -1)
+        scores = output.detach().reshape(size, -1).to("cpu", torch.float64).numpy()
         check_finite_scores(scores, self.n_evals)
-        return scores.to("cpu", torch.float64).numpy()
+        return scores
 
 
 def _plain(keep: Tensor | Chosen, x: Tensor) -> Tensor:
