@@ -47,6 +47,15 @@ class TestBeyondNoise:
         assert table.p_holm["A", "C"] < 0.001
         assert abs(table.excess["A", "B"]) < 0.03
 
+    def test_seed_noise_is_rarely_called_real(self):
+        real = 0
+        for seed in range(10):
+            rng = np.random.default_rng(seed)
+            images = [smooth(rng) for _ in range(6)]
+            maps = [{Key(m, seed=s): x + 0.5 * smooth(rng) for m in "AB" for s in (0, 1)} for x in images]
+            real += int(disagreement_report(maps, metrics=["spearman"]).beyond_noise.real.sum())
+        assert real <= 2  # of 10 pairs; half of them have an excess above 0
+
     def test_references_stand_beside(self, found):
         chance = found.beyond_noise.groupby("measure").chance.mean()
         assert chance.to_dict() == pytest.approx(
