@@ -102,8 +102,8 @@ def by_enumeration(a, b, k):
         for y in second:
             common = set(x[:k]) & set(y[:k])
             same_rank = [i for i, j in zip(x[:k], y[:k], strict=True) if i == j]
-            signs = lambda items: sum(np.sign(a[i]) == np.sign(b[i]) for i in items)  # noqa: E731
-            totals += [len(common), len(same_rank), signs(common), signs(same_rank)]
+            signs = [sum(np.sign(a[i]) == np.sign(b[i]) for i in items) for items in (common, same_rank)]
+            totals += [len(common), len(same_rank), *signs]
     return totals / (k * len(first) * len(second))
 
 

@@ -262,7 +262,9 @@ def _(given, params, _):
     w, x, moved = (torch.tensor([given[k]]) for k in ("w", "x", "I"))
 
     def infidelity(a, **options):
-        perturb = lambda inputs: (moved.expand_as(inputs), inputs - moved)  # noqa: E731
+        def perturb(inputs):
+            return moved.expand_as(inputs), inputs - moved
+
         return m.infidelity(lambda images: (images * w).sum(1), perturb, x, a, **params, **options)
 
     return {

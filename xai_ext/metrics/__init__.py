@@ -37,6 +37,7 @@ from xai_ext.metrics.thresholds import (
     Absolute,
     FractionOfMax,
     MaskArea,
+    MassFraction,
     Mean,
     Otsu,
     RangeFraction,
@@ -47,7 +48,7 @@ from xai_ext.metrics.thresholds import (
 
 __all__ = [
     "Absolute", "Agreement", "AgreementMatrix", "Complexity", "Concordance", "CurveResult", "DeletionInsertion",
-    "Details", "FractionOfMax", "LinearImputer", "MaskArea", "Mean", "Metric", "Otsu", "Protocol",
+    "Details", "FractionOfMax", "LinearImputer", "MaskArea", "MassFraction", "Mean", "Metric", "Otsu", "Protocol",
     "RandomizationResult", "RangeFraction", "RoadResult", "Status", "Threshold", "TopFraction", "TopK", "adcc",
     "agreement", "agreement_matrix", "area_over_k", "au_iou", "auc_judd", "average_drop", "average_gain",
     "average_increase", "average_precision", "box_iou", "boxes_to_mask", "chance", "curve_auc", "deletion",

@@ -11,6 +11,7 @@ from torch import Tensor
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._checks import InputError
 from xai_ext.metrics._adapt import Attributions, unnamed
+from xai_ext.metrics._fills import deleting, inserting, only
 from xai_ext.metrics._measure import CurveResult, Maps, Problem, measure
 from xai_ext.metrics._metric import metric
 from xai_ext.metrics._protocol import Protocol
@@ -130,7 +131,7 @@ def deletion(
        sec. 4.2.
     """
     problem = Problem(
-        forward_func, inputs, _deleting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+        forward_func, inputs, deleting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
     )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
     found = measure(problem, maps, protocol, (False,), rng=rng, show_progress=show_progress)
@@ -166,7 +167,7 @@ def insertion(
         Area under score against inserted share, in the unit of the score: higher is better.
     """
     problem = Problem(
-        forward_func, inputs, _inserting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+        forward_func, inputs, inserting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
     )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
     found = measure(problem, maps, protocol, (True,), rng=rng, show_progress=show_progress)
@@ -215,7 +216,7 @@ def deletion_insertion(
        benchmarks", TMLR 2024.
     """
     problem = Problem(
-        forward_func, inputs, _deleting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+        forward_func, inputs, deleting(baselines, protocol), additional_forward_args, target, max_examples_per_batch
     )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
     if insertion_baselines is not None and protocol.insertion_baseline is not None:
@@ -260,33 +261,11 @@ def srg(
         In the unit of the score: higher is better, 0 for a constant map under an additive model.
     """
     problem = Problem(
-        forward_func, inputs, _only(baselines, protocol), additional_forward_args, target, max_examples_per_batch
+        forward_func, inputs, only(baselines, protocol), additional_forward_args, target, max_examples_per_batch
     )
     maps = Maps(attributions, feature_mask, map_kind, layout, output)
     found = measure(problem, maps, protocol, (False, True), rng=rng, show_progress=show_progress)
     return unnamed(attributions, {name: high.auc - low.auc for name, (low, high) in found.items()})
-
-
-Fill = Baselines | LinearImputer
-
-
-def _deleting(baselines: Fill, protocol: Protocol) -> Fill:
-    """The baseline of deletion: the user's, unless the protocol fixes it."""
-    if protocol.insertion_baseline is not None and baselines is not None:
-        raise InputError("the protocol fixes the baselines (0 for deletion); fix: leave out baselines")
-    return baselines
-
-
-def _inserting(baselines: Fill, protocol: Protocol) -> Fill:
-    own = _deleting(baselines, protocol)
-    return own if protocol.insertion_baseline is None else protocol.insertion_baseline
-
-
-def _only(baselines: Fill, protocol: Protocol) -> Fill:
-    """The baseline of both."""
-    if protocol.insertion_baseline is not None:
-        raise InputError("SRG needs one baseline, the protocol has two; fix: deletion_insertion")
-    return baselines
 
 
 def _joined(low: CurveResult, high: CurveResult, *, one_call: bool) -> DeletionInsertion:

@@ -5,7 +5,7 @@ Rank based: any scale of scores gives the same, and there are neither sigmoids n
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +14,7 @@ from xai_ext._checks import InputError, check_choice
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 from xai_ext.metrics._metric import metric
 from xai_ext.metrics._ranking import removal_order
+from xai_ext.metrics.thresholds import MassFraction
 
 __all__ = ["Auroc", "F1Max", "MassFraction", "OracleThreshold", "aupro", "auroc", "f1_max", "oracle_threshold",
            "pixel_auroc"]  # fmt: skip
@@ -50,28 +51,6 @@ class OracleThreshold:
     true_positive_rate: float
     false_positive_rate: float
     oracle: bool = True
-
-
-@dataclass(frozen=True)
-class MassFraction:
-    """The fewest highest positions that hold a ``fraction`` of the positive mass, whole groups of ties."""
-
-    label_aware: ClassVar[bool] = False
-    fraction: float = 0.8
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction <= 1:
-            raise InputError(f"fraction must lie in (0, 1], got {self.fraction!r}")
-
-    def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
-        """See `xai_ext.metrics.thresholds.Threshold`; nothing where no value is positive."""
-        positive = np.maximum(values, 0.0)
-        levels, group = np.unique(positive, return_inverse=True)
-        mass = np.cumsum((levels * np.bincount(group))[::-1])
-        if mass[-1] == 0:
-            return np.zeros(len(values))
-        needed = int(np.searchsorted(mass, self.fraction * mass[-1] * (1 - 1e-12)))  # a rounded sum must not miss
-        return (group >= len(levels) - 1 - needed).astype(np.float64)
 
 
 @metric(higher_is_better=True, range=(0.0, 1.0), needs=["masks"])

@@ -13,7 +13,10 @@ from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.metrics._ranking import inclusion_probability
 
-__all__ = ["Absolute", "FractionOfMax", "MaskArea", "Mean", "Otsu", "RangeFraction", "Threshold", "TopFraction", "TopK"]
+__all__ = [
+    "Absolute", "FractionOfMax", "MaskArea", "MassFraction", "Mean", "Otsu", "RangeFraction", "Threshold",
+    "TopFraction", "TopK",
+]  # fmt: skip
 
 
 class Threshold(Protocol):
@@ -149,6 +152,28 @@ def check_threshold(threshold: Threshold) -> Threshold:
             f"{threshold!r}"
         )
     return threshold
+
+
+@dataclass(frozen=True)
+class MassFraction:
+    """The fewest highest positions that hold a ``fraction`` of the positive mass, whole groups of ties."""
+
+    label_aware: ClassVar[bool] = False
+    fraction: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction <= 1:
+            raise InputError(f"fraction must lie in (0, 1], got {self.fraction!r}")
+
+    def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
+        """See `Threshold`; nothing where no value is positive."""
+        positive = np.maximum(values, 0.0)
+        levels, group = np.unique(positive, return_inverse=True)
+        mass = np.cumsum((levels * np.bincount(group))[::-1])
+        if mass[-1] == 0:
+            return np.zeros(len(values))
+        needed = int(np.searchsorted(mass, self.fraction * mass[-1] * (1 - 1e-12)))  # a rounded sum must not miss
+        return (group >= len(levels) - 1 - needed).astype(np.float64)
 
 
 def _check_fraction(fraction: float) -> None:

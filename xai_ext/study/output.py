@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from xai_ext._checks import InputError
-from xai_ext.study.compare import CompareResult, Score
+from xai_ext.study._score import Score
+from xai_ext.study.compare import CompareResult
 
 SCHEMA = 2
 _PACKAGES = ("xai-ext", "torch", "numpy", "captum", "shap", "lime", "scikit-image")
