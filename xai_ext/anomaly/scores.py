@@ -23,13 +23,12 @@ from xai_ext.anomaly._calibration import (
 )
 from xai_ext.anomaly._frozen import Frozen, explanations
 from xai_ext.anomaly._info import NoMapError, NotDifferentiableError, ReferenceCheck, ScoreInfo
-from xai_ext.anomaly._output import FrozenScore, checked, spearman
+from xai_ext.anomaly._output import FrozenScore, checked
+from xai_ext.anomaly._surrogates import surrogate_of
 from xai_ext.anomaly.reducers import Max, Reducer, Region
 from xai_ext.explanation import Explanation
 
 __all__ = ["AnomalyScore", "FrozenScore"]
-
-_FAITHFUL = 0.9
 
 
 class AnomalyScore(nn.Module, abc.ABC):
@@ -222,21 +221,7 @@ class AnomalyScore(nn.Module, abc.ABC):
 
         Warns where the two rank the kept normals differently (Spearman below .9).
         """
-        if self.reduce is None:
-            raise InputError(f"a score of {self.info.source} is not a reducer of a map: it has no surrogate")
-        other = self._copy()
-        other.reduce, other.threshold = reduce, None
-        decided = self.info.surrogate_of or str(self.reduce)
-        other.info = replace(self.info, surrogate_of=decided, spearman_to_decision=None, threshold_source=None)
-        rho = None if self._bank is None else spearman(self._bank[1], other.scores_of(self._bank[0]))
-        other.info = replace(other.info, spearman_to_decision=rho)
-        if rho is not None and not rho >= _FAITHFUL:
-            warnings.warn(
-                f"the surrogate {reduce} ranks the normals unlike the decision {decided} (Spearman {rho:.2f} < "
-                f"{_FAITHFUL}): it explains another question",
-                stacklevel=2,
-            )
-        return other
+        return surrogate_of(self, reduce)
 
     def region(self, mask: BoolArray) -> "AnomalyScore":
         """The surrogate that looks at a part of the map, bool (h, w): one defect of several."""
@@ -318,12 +303,6 @@ class AnomalyScore(nn.Module, abc.ABC):
     def _refuse_surrogate(self, verb: str) -> None:
         if self.info.surrogate_of is not None:
             raise InputError(f"cannot {verb} a surrogate: {self.info.surrogate_of} decides; fix: use the score itself")
-
-    def _copy(self) -> "AnomalyScore":
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._modules = dict(self._modules)
-        return other
 
     def _not_differentiable(self) -> NotDifferentiableError:
         return NotDifferentiableError(
