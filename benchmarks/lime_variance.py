@@ -27,7 +27,8 @@ from _lime_errors import (
     synthetic_errors,
 )
 from _lime_estimators import Job, Peer, antithetic, ours
-from _lime_games import SEGMENTS, SIDE, Network, Synthetic, photos
+from _lime_games import SEGMENTS, Network, Synthetic, photos
+from _owen_games import SIDE
 from owen_accuracy import ratios, verdict
 
 from xai_ext.methods._rows import Rows
