@@ -51,6 +51,12 @@ class Ranked:
         """(n,): the number of higher groups, negative: equal order as the scores."""
         return -self._groups[0]
 
+    @property
+    def levels(self) -> IntArray:
+        """(n,): the number of lower groups."""
+        group, sizes = self._groups
+        return np.asarray(len(sizes) - 1 - group)
+
     @cached_property
     def tied_pairs(self) -> int:
         """Pairs of equal items."""
@@ -123,9 +129,9 @@ def kendall(a: Ranked, b: Ranked) -> float:
 
 
 def weighted_tau(a: Ranked, b: Ranked) -> float:
-    from scipy.stats import weightedtau
+    from xai_ext.metrics import _concordant  # numba, whose import takes long
 
-    return np.nan if a.is_constant or b.is_constant else float(weightedtau(a.scores, b.scores).statistic)
+    return np.nan if a.is_constant or b.is_constant else _concordant.weighted_tau(a.levels, b.levels)
 
 
 def spearman(a: Ranked, b: Ranked) -> float:

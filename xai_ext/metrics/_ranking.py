@@ -58,16 +58,17 @@ def removal_order(
         For random order; None: ``default_rng(0)``.
     """
     order = _descending(values, check_choice("ties", ties, TIES), rng)
-    steps = np.ones(len(values), np.int64) if sizes is None else sizes[order]
-    ends, ranked = np.cumsum(steps), values[order]
-    last = np.append(ranked[1:] != ranked[:-1], True)  # of its tie group
-    starts, bounds = ends - steps, np.append(0, ends)
-    if ties == "group":
-        bounds = np.append(0, ends[last])
-        starts = np.repeat(bounds[:-1], np.diff(np.flatnonzero(last), prepend=-1))
+    bounds = np.arange(len(values) + 1) if sizes is None else np.append(0, np.cumsum(sizes[order]))
+    ranked, starts = values[order], bounds[:-1]
+    tied = ranked[1:] == ranked[:-1]
+    n_tied = int(np.count_nonzero(tied))
+    if ties == "group" and n_tied:
+        first = np.append(0, np.flatnonzero(~tied) + 1)  # of each tie group
+        bounds = np.append(bounds[first], bounds[-1])
+        starts = np.repeat(bounds[:-1], np.diff(first, append=len(values)))
     rank = np.empty(len(values), np.int32)
     rank[order] = starts
-    return Order(order, rank, bounds, int(last.sum()))
+    return Order(order, rank, bounds, len(values) - n_tied)
 
 
 def schedule(order: Order, n_steps: int = 28, step_size: int | None = None) -> IntArray:
