@@ -1,6 +1,7 @@
 """Photos, maps and the questions that `metrics.py` asks of them."""
 
 import csv
+import json
 from itertools import combinations
 
 import numpy as np
@@ -59,23 +60,39 @@ def _array(attributions):
     return attributions[0].detach().double().sum(0).numpy()
 
 
-def measured(model, folder, limit):
-    """One row of {method: (deletion, insertion, srg)} per photo and score, and the agreement of LIME's seeds."""
-    rows, floors = [], []
+def measured(model, folder, limit, cache=None):
+    """One row of {method: (deletion, insertion, srg)} per photo and score, and the agreement of LIME's seeds.
+
+    ``cache``: a folder with one file per photo that was measured; what is there is not measured again.
+    """
+    found = []
     for name, pixels, x in photos(folder, limit):
-        with torch.no_grad():
-            target = int(model(x).argmax())
-        runs = maps_of(model, pixels, x, target, np.random.default_rng(int(name)))
-        floors.append(float(agreement(*(m[None] for m in runs["StratifiedLime"]))))
-        maps = {method: torch.from_numpy(found[0])[None] for method, found in runs.items()}
-        row, once = {}, Remembering(model)
-        for score in ("logit", "prob"):
-            found = deletion_insertion(
-                once, x, maps, 0.0, target=target, protocol=Protocol(score=score), max_examples_per_batch=BATCH
-            )
-            row[score] = {m: [float(v) for v in (f.deletion, f.insertion, f.srg)] for m, f in found.items()}
-        rows.append(row)
-    return rows, floors
+        path = cache and cache / f"{name}.json"
+        if not (path and path.is_file()):
+            one = on_photo(model, int(name), pixels, x)
+            if path:
+                path.with_suffix(".part").write_text(json.dumps(one), encoding="utf-8")
+                path.with_suffix(".part").replace(path)
+        else:
+            one = json.loads(path.read_text(encoding="utf-8"))
+        found.append(one)
+    return [one["row"] for one in found], [one["floor"] for one in found]
+
+
+def on_photo(model, seed, pixels, x):
+    """Areas of all methods' maps under both scores, and how two runs of LIME agree."""
+    with torch.no_grad():
+        target = int(model(x).argmax())
+    runs = maps_of(model, pixels, x, target, np.random.default_rng(seed))
+    floor = float(agreement(*(m[None] for m in runs["StratifiedLime"])))
+    maps = {method: torch.from_numpy(found[0])[None] for method, found in runs.items()}
+    row, once = {}, Remembering(model)
+    for score in ("logit", "prob"):
+        found = deletion_insertion(
+            once, x, maps, 0.0, target=target, protocol=Protocol(score=score), max_examples_per_batch=BATCH
+        )
+        row[score] = {m: [float(v) for v in (f.deletion, f.insertion, f.srg)] for m, f in found.items()}
+    return {"row": row, "floor": floor}
 
 
 def random_wins(rows, score, method):
