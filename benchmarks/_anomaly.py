@@ -46,7 +46,7 @@ def detect(arguments):
 
 def reason(arguments):
     print("\n## right_reason against the verdict with the true clean image as repair and carrier\n")
-    header("network", "reducer", "detected", "agreement", "right", "partly", "wrong", "undecided",
+    header("network", "reducer", "detected", "agreement", "truth undecided", "agreement elsewhere", "right", "partly", "wrong", "undecided",
            "placebo repair <= t", "mark flagged", "mark called right", "mark called wrong",
            "mass above t in mask", "raw mass in mask", "mass >= .5 agrees")  # fmt: skip
     for seed, data, net in brick(arguments):
@@ -58,13 +58,15 @@ def reason(arguments):
             kept = np.array([v != "not_detected" for v in found.verdict])
             verdicts = np.array(found.verdict)[kept]
             agree = verdicts == np.array(true.verdict)[kept]
+            open_ = np.array(true.verdict)[kept] == "undecided"
             marks = [v for v in right_reason(score, *data.fooled()).verdict if v != "not_detected"]
             with torch.no_grad():
                 raw = score.map(data.bad)[:, 0]
             raw_mass = ((raw * data.masks).sum((1, 2)) / raw.sum((1, 2))).numpy()[kept]
             mass = found.mass_above[kept]
             same = (mass >= 0.5) == (np.array(true.verdict)[kept] == "right")
-            row(f"seed {seed}", name, kept.sum(), f"{agree.mean():.3f}",
+            row(f"seed {seed}", name, kept.sum(), f"{agree.mean():.3f}", f"{open_.mean():.3f}",
+                f"{agree[~open_].mean():.3f}",
                 *[f"{(verdicts == v).mean():.3f}" for v in ("right", "partly", "wrong", "undecided")],
                 f"{(found.placebo_repaired[kept] <= found.threshold).mean():.3f}", len(marks),
                 f"{marks.count('right') / max(1, len(marks)):.3f}", f"{marks.count('wrong') / max(1, len(marks)):.3f}",

@@ -110,6 +110,32 @@ class TestVerdicts:
         large[:2] = False
         assert judged(contrast, x, large).status == ("no placebo fits",)
 
+    def calibrated(self, lights):
+        """Of normals that differ in one pixel, the light; the defect is seen in proportion to it."""
+
+        def in_light(x):
+            return contrast(x, np.s_[9:12], np.s_[9:12]) * x[:, 0, 15, 0] + 0.001 * x[:, 0, 15, 0]
+
+        score = DetectorScore.from_callable(in_light, reference=grey)
+        score.calibrate(torch.cat([flat(light=v) for v in lights]))
+        score.threshold = 0.2
+        return score
+
+    @pytest.mark.parametrize(
+        ("lights", "verdict"), [((0.8, 0.1), "right"), ((0.1, 0.8), "right"), ((0.1, 0.2), "partly")]
+    )
+    def test_of_the_two_nearest_normals_the_one_in_which_the_defect_scores_higher_carries_it(self, lights, verdict):
+        far = [5.0] * 20  # would be alarmed, and lie too far away
+        found = right_reason(self.calibrated([*lights, *far]), flat(defect=1.0, light=0.6), MASK)
+        assert found.verdict == (verdict,)
+        assert found.s_carrier[0] == pytest.approx(0.001 * max(lights))
+        assert found.s_transplanted[0] == pytest.approx(0.501 * max(lights))
+
+    def test_a_normal_that_is_flagged_itself_carries_nothing(self):
+        score = self.calibrated([0.8, 0.1, *[5.0] * 20])
+        score.threshold = 0.0005
+        assert right_reason(score, flat(defect=1.0, light=0.6), MASK).s_carrier[0] == pytest.approx(0.0001)
+
     def test_means_are_warned_of(self):
         score = ReconstructionScore(VAEGAN(size=16).eval(), reduce="mean")
         score.threshold = 0.0
@@ -126,6 +152,10 @@ class TestVerdicts:
         found = judged(spy, torch.cat([flat(defect=1.0), flat(mark=1.0)]), np.stack([MASK, MASK]))
         assert sum(rows) == 26
         assert found.table()["verdict"].tolist() == ["right", "wrong"]
+        score = DetectorScore.from_callable(spy, reference=grey).calibrate(0.5 + 0.01 * images(40, height=16, width=16))
+        rows.clear()
+        right_reason(score, flat(defect=1.0), MASK)  # two carriers, whose scores are known
+        assert sum(rows) == 13
 
     @pytest.mark.parametrize("mask", [np.ones((8, 8), bool), 3 * MASK.astype(int), np.stack([MASK] * 2)])
     def test_masks_that_do_not_fit_are_refused(self, mask):
@@ -232,13 +262,3 @@ class TestShippedNetwork:
         share = (raw * brick.masks).sum((1, 2)) / raw.sum((1, 2))
         assert np.nanmean(mass) >= 0.9
         assert float(share[~np.isnan(mass)].mean()) <= 0.25
-
-    def test_the_carrier_is_a_near_normal_that_passes_and_scores_like_the_repaired_image(self, brick):
-        score = ReconstructionScore(VAEGAN.load("brick")).calibrate(brick.calibration)
-        normals, scores = score.bank
-        found = right_reason(score, brick.bad[:3], brick.masks[:3])
-        for i in range(3):
-            kept = [j for j in range(len(scores)) if scores[j] <= score.threshold]
-            near = sorted(kept, key=lambda j: float(((normals[j] - brick.bad[i]) ** 2).sum()))[:3]
-            alike = min(near, key=lambda j: abs(scores[j] - found.s_repaired[i]))
-            assert found.s_carrier[i] == pytest.approx(scores[alike], rel=1e-5)

@@ -2,14 +2,20 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xai_ext._checks import InputError
 from xai_ext._types import FloatArray, IntArray
 from xai_ext.anomaly.closed_form import frozen_values
-from xai_ext.anomaly.reducers import Reducer
+from xai_ext.anomaly.reducers import Max, Reducer
 from xai_ext.explanation import Explanation
+
+if TYPE_CHECKING:
+    from xai_ext.anomaly.scores import AnomalyScore
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +25,22 @@ class Frozen:
     evidence: FloatArray
     smooth_weights: FloatArray | None
     residual: str
+
+
+def closed_forms(
+    score: "AnomalyScore", x: Tensor, labels: IntArray | None, *, above_threshold: bool
+) -> tuple[Explanation, ...]:
+    """See `AnomalyScore.closed_form`."""
+    if score.reduce is None:
+        raise InputError(f"a score of {score.info.source} is not a reducer of a map: no closed form is known")
+    threshold = None
+    if above_threshold:
+        if not isinstance(score.reduce, Max):
+            raise InputError(f"above_threshold needs the reducer Max, got {score.reduce}")
+        threshold = score._needed_threshold()
+    with torch.no_grad():
+        frozen = score._frozen_evidence(x)
+    return explanations(frozen, score.reduce, labels, threshold)
 
 
 def explanations(

@@ -1,7 +1,7 @@
 """One-off checks of a score: its output, independence of rows, repeatability, gradient, sign."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xai_ext._checks import InputError
 from xai_ext._randomness import preserved_generators
-from xai_ext.anomaly._info import ReferenceCheck
+from xai_ext.anomaly._info import ReferenceCheck, ScoreInfo
 
 if TYPE_CHECKING:
     from xai_ext.anomaly.scores import AnomalyScore
@@ -40,6 +40,26 @@ def probed(score: "AnomalyScore", x: Tensor) -> Findings:
             alone = torch.cat([score.scores_together(row[None]) for row in rows])
         _check_deterministic(together, again)
         return Findings(_same(together, alone, 1e-5), _has_gradient(score, rows[:1]), 3 * len(rows) + 1)
+
+
+def remembered(score: "AnomalyScore", x: Tensor) -> ScoreInfo:
+    """Probe a score and set what follows from it: `info`, and one row at a time where rows depend on each other."""
+    found = probed(score, x)
+    if not found.batch_invariant and not score.row_by_row:
+        warnings.warn(
+            f"{score.info.source}: the score of a row depends on the rows beside it; it is evaluated row by row "
+            "from now on, which is slower",
+            stacklevel=3,
+        )
+    score.row_by_row = score.row_by_row or not found.batch_invariant
+    score.info = replace(
+        score.info,
+        batch_invariant=found.batch_invariant,
+        deterministic=True,
+        differentiable=found.differentiable,
+        probe_rows=(score.info.probe_rows or 0) + found.rows,
+    )
+    return score.info
 
 
 def check_sign(score: "AnomalyScore", normals: Tensor, median_of_normals: float) -> int:

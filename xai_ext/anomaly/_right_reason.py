@@ -18,7 +18,7 @@ from xai_ext.anomaly.scores import AnomalyScore
 if TYPE_CHECKING:
     import pandas as pd
 
-_NEAREST = 3
+_NEAREST = 2  # what 13 rows leave room for: their own scores are known from calibration
 _LOCAL = (Max, TopK, KthLargest, Quantile)
 Counterpart = Callable[[Tensor], Tensor]
 
@@ -107,9 +107,9 @@ def right_reason(
     repair : callable, optional
         Images -> what fills the defect; None: ``score.reference``.
     carrier : callable, optional
-        Images -> normal images that receive the defect; None: of the three normals nearest in pixels, among those
-        that `calibrate` kept and the score passes, the one whose score is nearest to that of the repaired image;
-        without any ``score.reference``.
+        Images -> normal images that receive the defect; None: of the two normals nearest in pixels, among those that
+        `calibrate` kept and the score passes, the one in which the defect scores higher; without any
+        ``score.reference``.
     n_placebo : int
         Up to so many of four places: the mask moved by half an image across, down, both, and by a quarter.
 
@@ -127,8 +127,8 @@ def right_reason(
     with torch.no_grad():
         repaired = (repair or score.reference)(x)
         fixed = [_repaired(score, x[i], repaired[i], masks[i], n_placebo) for i in range(len(x))]
-        carried = carrier(x) if carrier else _carriers(score, x, threshold, [row[2] for row in fixed])
-        moved = [_transplanted(score, x[i], carried[i], masks[i], n_placebo) for i in range(len(x))]
+        carried, s_carried = _carriers(score, x, threshold, carrier)
+        moved = [_transplanted(score, x[i], carried[i], s_carried[i], masks[i], n_placebo) for i in range(len(x))]
         rows = [(*f[:3], *m[:2], f[3], m[2]) for f, m in zip(fixed, moved, strict=True)]
         mass = mass_above(score, x, masks)
     columns = np.array(rows, dtype=np.float64).reshape(len(x), 7).T
@@ -152,11 +152,14 @@ def _repaired(
 
 
 def _transplanted(
-    score: AnomalyScore, x: Tensor, carrier: Tensor, mask: BoolArray, n_placebo: int
+    score: AnomalyScore, x: Tensor, carriers: Tensor, s_carriers: FloatArray, mask: BoolArray, n_placebo: int
 ) -> tuple[float, float, float]:
-    """s(carrier), s(transplanted), and the median of the placebos."""
-    s = score.scores_of(torch.stack([carrier, *(torch.where(m, x, carrier) for m in _places(mask, x, n_placebo))]))
-    return s[0], s[1], _median(s[2:])
+    """s(carrier), s(transplanted), median of the placebos: of the carrier in which the defect scores highest."""
+    there, *elsewhere = _places(mask, x, n_placebo)
+    s = score.scores_of(torch.where(there, x, carriers))
+    best = int(s.argmax())
+    placebos = [torch.where(m, x, carriers[best]) for m in elsewhere]
+    return s_carriers[best], s[best], _median(score.scores_of(torch.stack(placebos)) if placebos else np.empty(0))
 
 
 def _places(mask: BoolArray, x: Tensor, n_placebo: int) -> list[Tensor]:
@@ -200,20 +203,22 @@ def _placebos(mask: BoolArray) -> list[BoolArray]:
     return [r for r in rolled if 2 * r.sum() >= mask.sum()]
 
 
-def _carriers(score: AnomalyScore, x: Tensor, threshold: float, s_repaired: list[float]) -> Tensor:
-    """Of the kept normals that pass, the three nearest in pixels; of these the one that scores like the repaired image.
+def _carriers(
+    score: AnomalyScore, x: Tensor, threshold: float, carrier: Counterpart | None
+) -> tuple[Tensor, FloatArray]:
+    """Normal images for each image, (N, k, ...), and their scores (N, k): those given, or the nearest that pass.
 
-    The nearest alone tends to be bland: its own evidence is too low for a score of many positions.
+    One near normal alone may be too bland to be alarmed, or stand out too little at the place of the defect.
     """
-    if score.bank is None or not (score.bank[1] <= threshold).any():
-        return score.reference(x)
+    if carrier or score.bank is None or not (score.bank[1] <= threshold).any():
+        given = (carrier or score.reference)(x)
+        return given[:, None], score.scores_of(given)[:, None]
     normals, scores = score.bank
-    passed = torch.from_numpy(np.flatnonzero(scores <= threshold))
-    own = normals[passed].to(x)
+    passed = np.flatnonzero(scores <= threshold)
+    own = normals[torch.from_numpy(passed)].to(x)
     distances = torch.cdist(x.flatten(1).double(), own.flatten(1).double())
-    near = distances.topk(min(_NEAREST, len(own)), dim=1, largest=False).indices.cpu()
-    gaps = (torch.from_numpy(scores)[passed][near] - torch.tensor(s_repaired)[:, None]).abs()
-    return own[near.gather(1, gaps.argmin(1, keepdim=True))[:, 0]]
+    near = distances.topk(min(_NEAREST, len(own)), dim=1, largest=False).indices
+    return own[near], scores[passed][near.cpu().numpy()]
 
 
 def _warn_of_means(score: AnomalyScore) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xai_ext._checks import InputError, InputTypeError, check_choice
+from xai_ext._randomness import preserved_generators
 from xai_ext.anomaly._info import ScoreInfo
 from xai_ext.anomaly.reconstruction import ReconstructionScore
 from xai_ext.anomaly.reducers import Reducer
@@ -79,7 +80,12 @@ class DetectorScore(AnomalyScore):
             "pyod", type(clf).__name__, "decision_function", 1, threshold_source=float(clf.threshold_),
             differentiable=False,
         )  # fmt: skip
-        return cls(_host_score(lambda rows: np.asarray(clf.decision_function(rows)), features), info)
+
+        def run(rows: np.ndarray) -> np.ndarray:
+            with preserved_generators():  # its deep detectors read rows with a torch loader, which draws a seed
+                return np.asarray(clf.decision_function(rows))
+
+        return cls(_host_score(run, features), info)
 
     @classmethod
     def from_anomalib(cls, model: nn.Module, *, output: str | Reducer = "pred_score") -> Self:

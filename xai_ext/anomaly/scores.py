@@ -1,7 +1,6 @@
 """Detectors as models: one number per sample, higher = more anomalous."""
 
 import abc
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from xai_ext.anomaly._calibration import (
     conformal_p_values,
     conformal_threshold,
 )
-from xai_ext.anomaly._frozen import Frozen, explanations
+from xai_ext.anomaly._frozen import Frozen, closed_forms
 from xai_ext.anomaly._info import NoMapError, NotDifferentiableError, ReferenceCheck, ScoreInfo
 from xai_ext.anomaly._output import FrozenScore, checked
 from xai_ext.anomaly._surrogates import surrogate_of
@@ -184,22 +183,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         One row must score the same alone and in a batch; where it does not, `forward` goes row by row from now on,
         with a warning. Two calls must agree. A score without gradients is remembered as such.
         """
-        found = _probes.probed(self, as_samples("x", x))
-        if not found.batch_invariant and not self.row_by_row:
-            warnings.warn(
-                f"{self.info.source}: the score of a row depends on the rows beside it; it is evaluated row by row "
-                "from now on, which is slower",
-                stacklevel=2,
-            )
-        self.row_by_row = self.row_by_row or not found.batch_invariant
-        self.info = replace(
-            self.info,
-            batch_invariant=found.batch_invariant,
-            deterministic=True,
-            differentiable=found.differentiable,
-            probe_rows=(self.info.probe_rows or 0) + found.rows,
-        )
-        return self.info
+        return _probes.remembered(self, as_samples("x", x))
 
     @torch.no_grad()
     def check_reference(self, x: Tensor, baseline: Tensor | None = None) -> ReferenceCheck:
@@ -249,16 +233,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         The frozen game asks which positions of this residual make the score; sampling methods on the score itself
         also ask how the model reacts. For `Max` and `TopK` the values rank positions as the map does.
         """
-        if self.reduce is None:
-            raise InputError(f"a score of {self.info.source} is not a reducer of a map: no closed form is known")
-        threshold = None
-        if above_threshold:
-            if not isinstance(self.reduce, Max):
-                raise InputError(f"above_threshold needs the reducer Max, got {self.reduce}")
-            threshold = self._needed_threshold()
-        with torch.no_grad():
-            frozen = self._frozen_evidence(x)
-        return explanations(frozen, self.reduce, labels, threshold)
+        return closed_forms(self, x, labels, above_threshold=above_threshold)
 
     def save(self, folder: str | Path) -> None:
         """Write score.json and score.safetensors; never pickle."""
