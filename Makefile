@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint peers clean
+.PHONY: demo test lint docs peers clean
 
 demo: $(VENV)/.demo
 	$(BIN)/xai-ext compare --out demo-output
@@ -15,6 +15,10 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# examples run, and a warning is an error
+docs: $(VENV)/.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # torch first: what depends on it must not choose another build of it
 $(VENV)/.torch: constraints.txt
@@ -28,6 +32,10 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,dev]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.demo pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,docs]"
 	touch $@
 
 # what the benchmarks compare with, each in an environment of its own: lime_stratified overwrites `lime`

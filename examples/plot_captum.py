@@ -1,6 +1,9 @@
-"""Which regions make an ImageNet model say "espresso", and how sure is that?
+"""
+Error bars for LIME, in Captum
+==============================
 
-Stratified LIME through Captum's interface, with standard errors, drawn by Captum.
+Which regions make an ImageNet model say "espresso", and how sure is that? Stratified LIME through Captum's interface,
+with standard errors, drawn by Captum.
 """
 
 import matplotlib.pyplot as plt

@@ -1,4 +1,9 @@
-"""Which explanation should be believed? Deletion, insertion and agreement of Captum's methods and ours."""
+"""
+Which explanation should be believed?
+=====================================
+
+Deletion, insertion and agreement of Captum's methods and ours.
+"""
 
 import skimage.data
 import torch

@@ -1,4 +1,9 @@
-"""The same method through SHAP: a NumPy function, a masker with regions, and shap.image_plot."""
+"""
+The same method through SHAP
+============================
+
+A NumPy function, a masker with regions, and ``shap.image_plot``.
+"""
 
 import matplotlib.pyplot as plt
 import shap

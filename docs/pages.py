@@ -1,0 +1,98 @@
+"""Sphinx extension: pages made from what the project already has.
+
+The benchmarks' results become pages, with the machine and the versions behind them; links that lead from a page out of
+``docs/`` (they work where the repository is browsed) are turned to these pages.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+_OUTSIDE = re.compile(r"\]\((?:\.\./)+benchmarks/([\w.]+)")
+_FOOTNOTE = re.compile(r"^(\s*)\.\. \[(\d+)\] (.*)$")
+_CITED = re.compile(r"\[(\d+)\]_")
+
+
+def local_links(source: str) -> str:
+    """The text with links to ``benchmarks/`` leading to the generated pages."""
+    return _OUTSIDE.sub(lambda match: f"](/benchmarks/{match[1].replace('README.md', 'index.md')}", source)
+
+
+def versions() -> str:
+    """The tested versions as a table."""
+    pinned = re.findall(r"^([\w-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
+    rows = "\n".join(f"| {name} | {version} |" for name, version in pinned)
+    return f"## Versions\n\n| package | version |\n|---|---|\n{rows}\n"
+
+
+def benchmark_pages() -> dict[str, str]:
+    """Name -> text of every page about benchmarks."""
+    folder = ROOT / "benchmarks"
+    pages = {path.name: path.read_text() for path in sorted(folder.glob("*.md"))}
+    start, machine = pages.pop("README.md"), pages.pop("machine.md")
+    toctree = "\n".join(["```{toctree}", ":caption: Results", ":maxdepth: 1", "", *pages, "```"])
+    return {"index.md": "\n\n".join([start, toctree, machine, versions()]), **pages}
+
+
+def write_benchmarks(app: Any) -> None:
+    """Write the pages where they changed, so that an unchanged one is not read again."""
+    folder = Path(app.srcdir) / "benchmarks"
+    folder.mkdir(exist_ok=True)
+    for name, text in benchmark_pages().items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def plain_docstring(lines: list[str]) -> list[str]:
+    """A docstring whose references are a list and whose stars and bars, which mean themselves, are escaped.
+
+    Footnotes of several docstrings on one page would share their numbers, and ``x * y`` is no emphasis.
+    """
+    made, inside = [], ""
+    for line in lines:
+        found = _FOOTNOTE.match(line)
+        if found:
+            inside = found[1] + "   "
+            line = f"{found[1]}* [{found[2]}] {found[3]}"
+        elif inside and line.startswith(inside):
+            line = line[1:]
+        elif line.strip():
+            inside = ""
+        made.append(line)
+    return _escaped(made)
+
+
+def _escaped(lines: list[str]) -> list[str]:
+    made, code = [], None
+    for before, line in zip(["", *lines], lines, strict=False):
+        indent = len(line) - len(line.lstrip())
+        if code is not None and line.strip() and indent <= code:
+            code = None
+        if before.rstrip().endswith("::"):
+            code = len(before) - len(before.lstrip())
+        literal = code is not None or line.lstrip().startswith((">>>", "..."))
+        made.append(line if literal else _outside_backticks(line))
+    return made
+
+
+def _outside_backticks(line: str) -> str:
+    parts = re.split(r"(``.+?``|`.+?`_?|^\s*\* )", _CITED.sub(r"[\1]", line))
+    return "".join(re.sub(r"([*|])", r"\\\1", p) if i % 2 == 0 else p for i, p in enumerate(parts))
+
+
+def _docstring(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    lines[:] = plain_docstring(lines)
+
+
+def _read(_app: Any, _name: str, content: list[str]) -> None:
+    content[0] = local_links(content[0])
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("builder-inited", write_benchmarks)
+    app.connect("source-read", _read)
+    app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon's 500
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
