@@ -129,7 +129,9 @@ class TestOutOfMemory:
             return t.sum(1)
 
         model = MaskedModel(forward, torch.arange(4.0)[None], batch_size=16)
-        np.testing.assert_allclose(model(torch.ones(20, 4, dtype=torch.bool))[:, 0], 6)
+        with pytest.warns(UserWarning, match="16 rows per call: the batch is halved") as caught:
+            np.testing.assert_allclose(model(torch.ones(20, 4, dtype=torch.bool))[:, 0], 6)
+        assert len(caught) == 1
         assert sizes[:4] == [16, 8, 4, 2]
         assert model.n_evals == 20
 
@@ -137,7 +139,10 @@ class TestOutOfMemory:
         def forward(t):
             raise torch.OutOfMemoryError("too large")
 
-        with pytest.raises(torch.OutOfMemoryError, match="too large"):
+        with (
+            pytest.raises(torch.OutOfMemoryError, match="batch size of 1 row: too large"),
+            pytest.warns(UserWarning, match="halved"),
+        ):
             MaskedModel(forward, torch.ones(1, 2), batch_size=4)(torch.ones(1, 2, dtype=torch.bool))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xai_ext._forward import owner
+from xai_ext._guard import is_training
 from xai_ext._randomness import preserved_generators
 
 _GROWTH = 4
@@ -41,7 +42,7 @@ def measured_plan(forward: Callable[..., Tensor], images: tuple[Tensor, ...]) ->
         What is timed. A module in training mode gets one row per call, untimed: its rows depend on each other.
     """
     model, name = owner(forward)
-    if isinstance(model, nn.Module) and model.training:
+    if is_training(model):
         return Plan(1)
     key = (name, torch.get_num_threads(), *((i.shape, i.dtype, i.device) for i in images))
     try:

@@ -1,23 +1,27 @@
 """Images of superpixels in NumPy, for a host that takes arrays."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from xai_ext._mixing import Chosen, Operand
+from xai_ext._forward import NumpyForward
+from xai_ext._mixing import Chosen
 from xai_ext._types import AnyArray, BoolArray, IntArray
+from xai_ext.game import MaskedModel
 
 
-def two_dimensional(classifier_fn: Callable[[AnyArray], AnyArray]) -> Callable[[AnyArray], AnyArray]:
+@dataclass(frozen=True, eq=False)
+class TwoDimensional:
     """A classifier whose one score per image is a column."""
 
-    def classify(images: AnyArray) -> AnyArray:
-        scores = np.asarray(classifier_fn(images))
-        return scores[:, None] if scores.ndim == 1 else scores
+    explained_model: Callable[[AnyArray], AnyArray]
 
-    return classify
+    def __call__(self, images: AnyArray) -> AnyArray:
+        scores = np.asarray(self.explained_model(images))
+        return scores[:, None] if scores.ndim == 1 else scores
 
 
 def segment_means(image: AnyArray, segments: IntArray) -> AnyArray:
@@ -40,14 +44,11 @@ def scores(
     """Scores of coalitions (m, n) of segments, batch by batch; the rest is filled."""
     from tqdm.auto import tqdm
 
-    operand = Operand(_channels_last(image), _channels_last(fill))
-    players, rows = torch.from_numpy(segments), list[AnyArray]()
-    with tqdm(total=len(coalitions)) as bar:
-        for start in range(0, len(coalitions), batch_size):
-            part = torch.from_numpy(coalitions[start : start + batch_size])
-            rows.extend(classifier_fn(operand.mixed(Chosen(part, players)).movedim(1, -1).numpy()))
-            bar.update(len(part))
-    return np.array(rows)
+    inputs, fills = _channels_last(image), _channels_last(fill)
+    model = MaskedModel(NumpyForward(classifier_fn), inputs, fills, batch_size=batch_size)
+    players, rows = torch.from_numpy(segments), torch.from_numpy(coalitions)
+    with tqdm(total=len(rows)) as bar, model.reporting(bar.update):
+        return model.evaluate(len(rows), lambda part: (Chosen(rows[part], players),))
 
 
 def _channels_last(image: AnyArray) -> Tensor:

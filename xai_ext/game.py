@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from xai_ext._checks import (
     check_finite_scores,
     check_labels,
 )
+from xai_ext._guard import Guard
 from xai_ext._mixing import Chosen, Operand
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 
@@ -77,7 +79,8 @@ class MaskedModel:
         self.n_evals = 0
         self.output_shape: tuple[int, ...] = ()
         self.dtype = torch.float32
-        self._fill = fill
+        self._fill, self._guard = fill, Guard(forward)
+        self._halved = False
         self._on_forward: list[Callable[[int], None]] = []
         self._plan = None if batch_size is None else Plan(check_at_least("batch_size", batch_size, 1))
         if any(len(x) > 1 for x in self.inputs) and batch_size != 1:
@@ -119,16 +122,18 @@ class MaskedModel:
         keep : callable
             Slice of rows -> one mask (rows, *spatial) per input, bool or float; or one `Chosen`.
         """
+        with self._guard():
+            return self._evaluated(size, keep)
+
+    def _evaluated(self, size: int, keep: Keep) -> FloatArray:
         scores = np.zeros((0, int(np.prod(self.output_shape))))
         start = 0
         while start < size:
             rows = slice(start, min(start + self.batch_size, size))
             try:
                 part = self._score(keep(rows), rows.stop - start)
-            except torch.OutOfMemoryError:
-                if self.batch_size == 1:
-                    raise
-                self._halve_batch()
+            except torch.OutOfMemoryError as error:
+                self._halve_batch(error)
                 continue
             if start == 0:  # one array for all: small ones kept between batches would fragment the heap
                 scores = np.empty((size, part.shape[1]))
@@ -175,8 +180,15 @@ class MaskedModel:
             self._plan = measured_plan(self.forward, self.inputs)
         return self._plan
 
-    def _halve_batch(self) -> None:
+    def _halve_batch(self, error: torch.OutOfMemoryError) -> None:
         plan = self._current_plan()
+        if plan.batch_size == 1:
+            raise torch.OutOfMemoryError(
+                f"out of memory at a batch size of 1 row: {error}; fix: smaller inputs, or another device"
+            ) from error
+        if not self._halved:
+            warn(f"out of memory at {plan.batch_size} rows per call: the batch is halved until it fits", stacklevel=5)
+        self._halved = True
         torch.cuda.empty_cache()
         self._plan = Plan(plan.batch_size // 2, plan.memory_format)
 

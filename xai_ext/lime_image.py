@@ -17,7 +17,7 @@ from lime.wrappers.scikit_image import SegmentationAlgorithm
 from skimage.color import gray2rgb
 
 from xai_ext._checks import InputError, check_at_least
-from xai_ext._superpixels import scores, segment_means, two_dimensional
+from xai_ext._superpixels import TwoDimensional, scores, segment_means
 from xai_ext._task import MapResult, Method, Task, density
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.methods import _diagnostics as diagnostics
@@ -115,7 +115,7 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
         call.base = self.base.recording()
         result = super(StratifiedLimeImageExplainer, call).explain_instance(
             image,
-            two_dimensional(classifier_fn),
+            TwoDimensional(classifier_fn),
             labels,
             segment_means(image, segments) if hide_color is None else hide_color,
             top_labels,

@@ -25,6 +25,7 @@ from xai_ext._arguments import (
 from xai_ext._captum_compat import progress
 from xai_ext._checks import InputError, check_at_least
 from xai_ext._forward import BoundForward, as_row, select
+from xai_ext._guard import Guard
 from xai_ext._types import IntArray
 from xai_ext.explanation import Explanation
 from xai_ext.game import Game, MaskedModel
@@ -104,7 +105,8 @@ class Call:
         self._forward_func, self._args = forward_func, additional_forward_args
         if perturbations_per_eval is not None:
             check_at_least("perturbations_per_eval", perturbations_per_eval, 1)
-        self._output = forward_func(*self.inputs, *plain_args(additional_forward_args))
+        with Guard(forward_func)():
+            self._output = forward_func(*self.inputs, *plain_args(additional_forward_args))
         self.aggregate = not (
             isinstance(self._output, Tensor) and self._output.dim() > 0 and len(self._output) == self.n_examples
         )
