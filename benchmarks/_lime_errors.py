@@ -80,8 +80,10 @@ CAPTUM = Estimator(
     "captum Lime", fair_coins, lambda rows, x: cosine_kernel(rows, x, 1.0), 0, Moments.lasso, pixels=True
 )
 PLAIN = Estimator("xai_ext, sampler='mc'", fair_coins, cosine_kernel, 2)
+PAIRS = Estimator("xai_ext, sampler='antithetic'", fair_coins, cosine_kernel, 2)
 DEFAULT = Estimator("xai_ext, default", fair_coins, cosine_kernel, 2)
-ESTIMATORS = (LIME, STRATIFIED, CAPTUM, PLAIN, DEFAULT)
+ESTIMATORS = (LIME, STRATIFIED, CAPTUM, PLAIN, PAIRS, DEFAULT)
+_SAMPLERS = {PLAIN: "mc", PAIRS: "antithetic", DEFAULT: "foldover"}
 
 
 def relative(values, target):
@@ -105,9 +107,8 @@ def synthetic_errors(games, budgets, runs, peers):
 
 
 def _synthetic_runs(game, estimator, budget, runs, peers):
-    if estimator in (PLAIN, DEFAULT):
-        sampler = "mc" if estimator is PLAIN else "antithetic"
-        return [ours(game, 0, budget, sampler, seed=run).values for run in range(runs)]
+    if estimator in _SAMPLERS:
+        return [ours(game, 0, budget, _SAMPLERS[estimator], seed=run).values for run in range(runs)]
     if estimator is CAPTUM:
         return [captums(game, 0, budget, seed=run) for run in range(runs)]
     if estimator not in peers:
@@ -123,7 +124,8 @@ def peer_tasks(game, output, budget, runs):
 class PhotoDraws:
     """The coalitions of one photo: what lime drew in each of its runs, and their complements.
 
-    A run's target is fitted to the draws of the other runs, complements included.
+    A run's target is fitted to the draws of the other runs, complements included; that of our default, which draws
+    its own, to all of lime's.
     """
 
     def __init__(self, game, drawn):
@@ -138,6 +140,11 @@ class PhotoDraws:
         rows = np.concatenate(others)
         return np.concatenate([rows, ~rows])
 
+    def everything(self):
+        """All draws and their complements."""
+        rows = np.concatenate(self.drawn)
+        return np.concatenate([rows, ~rows])
+
     def runs(self, estimator, output, budget):
         """(coefficients, rest) of each run of an estimator of ours or Captum's."""
         for run, rows in enumerate(self.drawn):
@@ -147,6 +154,9 @@ class PhotoDraws:
             elif estimator is PLAIN:
                 for part in both:
                     yield ours(self.game, output, budget, Known(part)).values, self.rest(run)
+            elif estimator is DEFAULT:
+                seed = seed_of(self.game, run)
+                yield ours(self.game, output, budget, "foldover", seed=seed).values, self.everything()
             else:
                 half = len(rows) // 2
                 for used in (slice(0, half), slice(half, 2 * half)):
@@ -157,8 +167,8 @@ class PhotoDraws:
 def photo_errors(draws, output, budgets, peer_runs):
     """Relative root mean squared errors (estimators, budgets) on one photo.
 
-    The target is itself an estimate from M draws: its variance, that of our default times draws / M, is taken off.
-    Captum's and lime_stratified's targets are counted as if they varied like their runs.
+    The target is itself an estimate, from M rows in pairs: its variance, that of random pairs times (draws - 2 n) /
+    (M - 2 n), is taken off. Captum's and lime_stratified's targets are counted as if they varied like their runs.
 
     Parameters
     ----------
@@ -170,28 +180,25 @@ def photo_errors(draws, output, budgets, peer_runs):
         found = {}
         for estimator in ESTIMATORS:
             runs = peer_runs.get((estimator, budget))
-            if runs is None and estimator in (CAPTUM, PLAIN, DEFAULT):
+            if runs is None and estimator in (CAPTUM, *_SAMPLERS):
                 runs = list(draws.runs(estimator, output, budget))
             if runs:
                 found[estimator] = _measured(draws.game, estimator, output, budget, runs)
-        ours_alone = _own(*found[DEFAULT])
+        square, share = found[PAIRS]
+        of_pairs = square / (1 + share)
         for k, estimator in enumerate(ESTIMATORS):
             if estimator in found:
                 square, share = found[estimator]
-                like_default = estimator in (LIME, PLAIN)
-                own = square - share * ours_alone if like_default else _own(square, share)
+                own = square - share * of_pairs if estimator in (LIME, PLAIN, DEFAULT) else square / (1 + share)
                 errors[k, j] = np.sqrt(np.maximum(0, own))
     return errors
 
 
-def _own(square, share):
-    return square / (1 + share)
-
-
 def _measured(game, estimator, output, budget, runs):
-    """(mean squared relative error, draws of a run / draws of its target)."""
+    """(mean squared relative error, variance of the target over that of a run)."""
     squares = []
     for values, rest in runs:
         moments = estimator.moments(game, output, rest) * (1 / len(rest))
         squares.append(relative(values, estimator.target(game, output, budget, moments)))
-    return float(np.mean(squares)), budget / len(runs[0][1])
+    draws, taken = len(runs[0][1]), 0 if estimator in (STRATIFIED, CAPTUM) else 2 * game.n
+    return float(np.mean(squares)), (budget - taken) / (draws - taken)

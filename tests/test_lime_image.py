@@ -153,7 +153,7 @@ class TestResult:
         y = np.concatenate([classifier(picture()[None]), d["scores"]])
         ridge = Ridge(1.0).fit(x, y[:, 0], sample_weight=np.concatenate([[1], d["weights"]]))
         np.testing.assert_allclose([v for _, v in sorted(result.local_exp[0])], ridge.coef_, atol=1e-9)
-        np.testing.assert_array_equal(drawn[:78:2], 1 - drawn[1:78:2])  # antithetic by default
+        np.testing.assert_array_equal(drawn[:78:2], 1 - drawn[1:78:2])  # complements by default
 
     def test_standard_errors_are_the_spread_of_repeated_runs(self):
         def run(seed):
@@ -171,8 +171,9 @@ class TestResult:
             return [v for _, v in sorted(result.local_exp[0])], result.details["std_error"][0]
 
         values, errors = (np.array(a) for a in zip(*(run(seed) for seed in range(60)), strict=True))
-        # 60 runs know a standard deviation to 9 %, their median over 20 segments to a few
-        assert np.median(errors.mean(0) / values.std(0)) == pytest.approx(1, abs=0.15)
+        # 60 runs know a standard deviation to 9 %, their median over 20 segments to a few; 99 orthogonal pairs spare
+        # more than they can tell
+        assert 0.85 <= np.median(errors.mean(0) / values.std(0)) <= 1.3
 
     def test_selected_features_and_other_regressors_have_no_standard_error(self):
         assert not explained(num_features=3).details["std_error"]
@@ -248,7 +249,7 @@ class TestImages:
 
 
 class TestWeights:
-    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "stratified", "stratified_pairs", "published", "glime"])
+    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "foldover", "stratified", "stratified_pairs", "glime"])
     def test_importance_makes_every_sampler_estimate_what_lime_estimates(self, sampler):
         def values(settings, samples):
             result = explained(settings=settings, top_labels=None, labels=(0,), num_samples=samples, batch_size=500)

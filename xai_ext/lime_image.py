@@ -38,8 +38,9 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
     ----------
     kernel_width, kernel, verbose, feature_selection, random_state
         As in lime.
-    sampler : {"antithetic", "mc", "stratified", "stratified_pairs", "published", "glime", "host"} or Sampler
-        How coalitions are drawn, see `xai_ext.attr.StratifiedLime`; "host" gives what lime gives, bit by bit.
+    sampler : name or Sampler
+        How coalitions are drawn, with the names of `xai_ext.attr.StratifiedLime`; "host" gives what lime gives, bit
+        by bit.
     weighting : {"kernel", "importance", "none"} or PublishedCode
         What the kernel's weight is multiplied with, see `xai_ext.methods.lime.lime`: nothing; the ratio of fair
         coins to the sampler's law; every row weighs 1; the adjustment of the published code, on the distance
@@ -67,7 +68,7 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
         feature_selection: str = "auto",
         random_state: Any = None,
         *,
-        sampler: str | Sampler = "antithetic",
+        sampler: str | Sampler = "foldover",
         weighting: Weighting = "kernel",
     ) -> None:
         super().__init__(kernel_width, kernel, verbose, feature_selection, random_state)

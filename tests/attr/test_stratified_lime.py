@@ -184,7 +184,7 @@ class TestResults:
         assert easy.n_evals < 500
         assert hard.n_evals > easy.n_evals
 
-    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "stratified"])
+    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "foldover", "stratified"])
     @pytest.mark.parametrize("weighting", ["kernel", "importance", "none"])
     def test_a_linear_model_is_explained_by_its_contributions(self, sampler, weighting):
         w = torch.linspace(-1, 1, 25, dtype=torch.float64)
@@ -212,11 +212,11 @@ class TestResults:
             StratifiedLime(BasicModel_MultiLayer()).attribute(torch.cat([X, X]), target=0)
 
 
-def test_the_defaults_are_antithetic_pairs_limes_kernel_and_ridge():
+def test_the_defaults_are_orthogonal_pairs_limes_kernel_and_ridge():
     x = torch.rand(1, 30)
     defaults = StratifiedLime(lambda t: t.square().sum(1)).attribute(x, seed=1)
     spelt_out = StratifiedLime(
-        lambda t: t.square().sum(1), Ridge(1.0), sampler="antithetic", weighting="kernel", kernel="cosine",
+        lambda t: t.square().sum(1), Ridge(1.0), sampler="foldover", weighting="kernel", kernel="cosine",
         kernel_width=0.25,
     ).attribute(x, n_samples=1000, seed=1)  # fmt: skip
     np.testing.assert_array_equal(defaults, spelt_out)

@@ -73,7 +73,7 @@ class TestRandomness:
 
 
 class TestHosts:
-    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "stratified"])
+    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "foldover", "stratified"])
     @pytest.mark.parametrize("weighting", ["kernel", "importance"])
     def test_both_hosts_give_the_same_numbers(self, sampler, weighting):
         kwargs = {"sampler": sampler, "weighting": weighting}

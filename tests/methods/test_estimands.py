@@ -7,12 +7,13 @@ import torch
 from tests.games import additive, all_coalitions, bent, game_of, shapley
 from xai_ext.methods import _standard_error
 from xai_ext.methods.lime import Cosine, Linear, PublishedCode, lime
-from xai_ext.samplers import Antithetic, Bernoulli, Stratified
+from xai_ext.samplers import Antithetic, Bernoulli, Foldover, Stratified
 
 LAWS = [
     Bernoulli(),
     Bernoulli(0.6),
     Antithetic(),
+    Foldover(),
     Stratified(),
     Stratified(pairs=True),
     Stratified(allocation="iid"),
@@ -52,7 +53,9 @@ class TestMeans:
         coalitions = all_coalitions(self.n)
         y = bent(self.n)(torch.from_numpy(coalitions.astype(float))).numpy()
         design = np.column_stack([np.ones(len(y)), coalitions])
-        root = np.sqrt(Cosine()(coalitions))[:, None]
+        multiplicity = np.full(len(y), (self.budget - 2) / len(y))
+        multiplicity[[0, -1]] += 1  # f(baseline) and f(x) are rows of every run
+        root = np.sqrt(multiplicity * Cosine()(coalitions))[:, None]
         return np.linalg.lstsq(root * design, root[:, 0] * y, rcond=None)[0][1:]
 
     @pytest.mark.slow
@@ -85,6 +88,7 @@ class TestStandardErrors:
     cells = (
         (Bernoulli(), "kernel"),
         (Antithetic(), "kernel"),
+        (Foldover(), "kernel"),
         (Stratified(), "kernel"),
         (Stratified(), "importance"),
         (Stratified(pairs=True), "kernel"),

@@ -9,10 +9,10 @@ from sklearn.linear_model import Ridge as SkRidge
 from tests.games import additive, all_coalitions, bent, game_of, xor_and
 from tests.laws import BudgetLaws, MethodLaws
 from xai_ext.methods.lime import Cosine, Euclidean, Ridge, lime
-from xai_ext.samplers import Antithetic, Bernoulli, Stratified
+from xai_ext.samplers import Antithetic, Bernoulli, Foldover, Stratified
 from xai_ext.samplers.bernoulli import log_binomial
 
-SAMPLERS = [Bernoulli(), Antithetic(), Stratified()]
+SAMPLERS = [Bernoulli(), Antithetic(), Foldover(), Stratified()]
 
 
 def cosine_weights(coalitions, width=0.25):
@@ -106,18 +106,22 @@ class TestSampling:
     def test_errors_shrink_with_the_root_of_the_budget(self, sampler, weighting):
         spread = [np.sqrt((self.runs(sampler, weighting, b)[0] ** 2).mean()) for b in (122, 482)]
         # four times the draws halve the error; 400 runs of ten correlated players know it to about 5 %
-        assert spread[0] / spread[1] == pytest.approx(2.0, rel=0.15)
+        if isinstance(sampler, Foldover):  # and let triples cancel better
+            assert spread[0] / spread[1] > 2.3
+        else:
+            assert spread[0] / spread[1] == pytest.approx(2.0, rel=0.15)
 
 
-def test_antithetic_pairs_are_more_accurate_than_independent_rows():
+def test_pairs_are_more_accurate_than_independent_rows_and_orthogonal_ones_than_random_ones():
     value, n, budget = bent(30, seed=1), 30, 300
     spread = {
         type(s).__name__: np.stack([
             lime(game_of(value, n, batch_size=4096), s, budget=budget, rng=i).values for i in range(60)
         ]).std(0).mean()
-        for s in (Bernoulli(), Antithetic())
+        for s in (Bernoulli(), Antithetic(), Foldover())
     }  # fmt: skip
     assert spread["Antithetic"] < 0.8 * spread["Bernoulli"]
+    assert spread["Foldover"] < 0.9 * spread["Antithetic"]
 
 
 class TestTolerance:
@@ -128,7 +132,7 @@ class TestTolerance:
         assert explanation.std_error.max() <= 0.02 * abs(explanation.full_value - explanation.base_value)
         assert explanation.n_evals < 4000
 
-    @pytest.mark.parametrize("sampler", [Bernoulli(), Antithetic()], ids=lambda s: type(s).__name__)
+    @pytest.mark.parametrize("sampler", [Bernoulli(), Antithetic(), Foldover()], ids=lambda s: type(s).__name__)
     def test_one_that_is_never_reached_changes_no_bit(self, sampler):
         plain, never = (
             lime(game_of(bent(20), 20, batch_size=1), sampler, budget=500, tol=t, rng=0) for t in (None, 1e-12)

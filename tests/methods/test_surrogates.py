@@ -138,7 +138,7 @@ class TestSelect:
     def test_the_standard_error_includes_the_selection(self):
         def explain(seed):
             surrogate = Select(2, final=Linear())
-            return lime(game_of(bent(10), 10, batch_size=1024), budget=300, surrogate=surrogate, rng=seed)
+            return lime(game_of(bent(10), 10, batch_size=1024), Antithetic(), budget=300, surrogate=surrogate, rng=seed)
 
         runs = [explain(seed) for seed in range(40)]
         spread = np.stack([e.values for e in runs]).std(0)

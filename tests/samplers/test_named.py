@@ -3,11 +3,12 @@
 import pytest
 
 from xai_ext.methods.lime import Cosine
-from xai_ext.samplers import Antithetic, Bernoulli, Stratified, named_sampler
+from xai_ext.samplers import Antithetic, Bernoulli, Foldover, Stratified, named_sampler
 
 
 def test_names_stand_for_samplers():
     assert [named_sampler(n) for n in ("mc", "antithetic", "stratified")] == [Bernoulli(), Antithetic(), Stratified()]
+    assert named_sampler("foldover") == Foldover()
     assert named_sampler("stratified_pairs") == Stratified(pairs=True)
     assert named_sampler("published") == Stratified(allocation="iid")
     assert named_sampler("glime", Cosine(0.5)) == Stratified("kernel", kernel=Cosine(0.5))

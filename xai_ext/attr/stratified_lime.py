@@ -56,11 +56,11 @@ class StratifiedLime(Lime):  # type: ignore[misc]
         Weight of one sample, called as Captum calls it; None uses `kernel`.
     perturb_func : callable, optional
         Replaces the sampler: the whole call is then Captum's own ``Lime.attribute``.
-    sampler : {"antithetic", "mc", "stratified", "stratified_pairs", "published", "glime"} or Sampler
-        How coalitions are drawn: pairs of complements; independent fair coins; every coalition size equally
-        often, alone, in pairs of complements, or on average only, as published [1]_; by the kernel itself, which
-        goes with ``weighting="none"``. With ``weighting="kernelshap"`` the default is KernelSHAP's law instead;
-        `Antithetic()` insists.
+    sampler : {"foldover", "antithetic", "mc", "stratified", "stratified_pairs", "published", "glime"} or Sampler
+        How coalitions are drawn: pairs of complements, nearly orthogonal to each other or not; independent fair
+        coins; every coalition size equally often, alone, in pairs of complements, or on average only, as published
+        [1]_; by the kernel itself, which goes with ``weighting="none"``. With ``weighting="kernelshap"`` the default
+        is KernelSHAP's law instead; `Foldover()` insists.
     weighting : {"kernel", "importance", "none", "kernelshap"} or PublishedCode
         See `xai_ext.methods.lime.lime`; "kernelshap" gives Shapley values.
     kernel : {"cosine", "euclidean", "pixel_cosine"} or kernel
@@ -90,7 +90,7 @@ class StratifiedLime(Lime):  # type: ignore[misc]
         similarity_func: Callable[..., Any] | None = None,
         perturb_func: Callable[..., Any] | None = None,
         *,
-        sampler: str | Sampler = "antithetic",
+        sampler: str | Sampler = "foldover",
         weighting: Weighting = "kernel",
         kernel: str | Kernel = "cosine",
         kernel_width: float = 0.25,

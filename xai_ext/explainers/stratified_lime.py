@@ -62,7 +62,7 @@ class StratifiedLime(RegionExplainer):
         feature_names: Any = None,
         seed: int | None = None,
         call_defaults: Mapping[str, Any] | None = None,
-        sampler: str | Sampler = "antithetic",
+        sampler: str | Sampler = "foldover",
         weighting: Weighting = "kernel",
         kernel: str | Kernel = "cosine",
         kernel_width: float = 0.25,

@@ -24,6 +24,7 @@ from xai_ext.samplers._laws import binomial, uniform
 
 _FIRST_STOP, _STOP_FACTOR, _LEAST_FACTOR = 64, 1.5, 1.1
 _LOW_ESS = 0.2
+_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,25 @@ class _Result:
     fit: Fit
     std_error: FloatArray
     stopped_by: str
+
+
+class _Draws:
+    """Rows of a sampler; whoever stops early gets the first of those that the whole budget would have drawn.
+
+    Unless their number fixes their sizes: strata are allocated to each part by itself.
+    """
+
+    def __init__(self, sampler: Sampler, n: int, most: int, rng: np.random.Generator) -> None:
+        self.sampler, self.n, self.most, self.rng = sampler, n, most, rng
+        self._rows = np.empty((0, n), dtype=bool)
+
+    def first(self, count: int) -> BoolArray:
+        """(count, n)."""
+        while len(self._rows) < count:
+            allocated, had = self.sampler.group.startswith("stratum"), len(self._rows)
+            size = count - had if allocated else min(self.most - had, _AT_ONCE)
+            self._rows = np.concatenate([self._rows, self.sampler.ask(self.n, size, self.rng)])
+        return self._rows[:count]
 
 
 class Run:
@@ -84,13 +104,12 @@ class Run:
 
     def sampled(self, weighted: Weights, most: int, tol: float | None, rng: np.random.Generator) -> _Result:
         """The anchors f(x), f(baseline) and as many draws as it takes."""
-        coalitions, together = self._anchors, rows_per_cluster(self.sampler)
+        draws, together = _Draws(self.sampler, self.game.n_players, most, rng), rows_per_cluster(self.sampler)
         limit = np.inf if tol is None else tol * np.abs(self.full_value - self.base_value)
         tests = getattr(self.surrogate, "stable", None) is not None
         stop = most if tol is None and not tests else min(most, max(_FIRST_STOP, 4 * self.game.n_players))
         while True:
-            drawn = self.sampler.ask(self.game.n_players, stop + 2 - len(coalitions), rng)
-            coalitions = np.concatenate([coalitions, drawn])
+            coalitions = np.concatenate([self._anchors, draws.first(stop)])
             w = np.concatenate([weighted.anchors(self._anchors), weighted.drawn(coalitions[2:])])
             rows = Rows(coalitions, self.scores(coalitions), w, 2, together)
             fit = self._fit(rows)
@@ -180,7 +199,7 @@ def _warn(note: str, report: dict[str, Any]) -> None:
     if not report["enumerated"] and report["ess_ratio"] < _LOW_ESS:
         warnings.warn(
             f"the weights leave {report['ess']:.0f} effective of {report['n_drawn']} draws; fix: a wider "
-            "kernel, or the sampler Antithetic() (\"antithetic\"), with 'kernelshap' Stratified('shapley')",
+            "kernel, or the sampler Foldover() (\"foldover\"), with 'kernelshap' Stratified('shapley')",
             stacklevel=4,
         )
 

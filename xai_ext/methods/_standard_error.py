@@ -5,6 +5,7 @@ import copy
 import numpy as np
 
 from xai_ext._types import BoolArray, FloatArray, IntArray
+from xai_ext.methods._orthogonal_error import spared_share
 from xai_ext.methods._rows import Fit, Rows, Surrogate
 from xai_ext.samplers import Sampler
 
@@ -19,8 +20,15 @@ def standard_error(
     if rows.n_fixed == len(rows.coalitions):
         return np.zeros_like(fit.coefficients)
     if fit.influence is None or fit.design is None:
-        return _jackknife(surrogate, rows, sampler, rng)
-    return _sandwich(rows, fit, fit.influence, fit.design, sampler)
+        error = _jackknife(surrogate, rows, sampler, rng)
+    else:
+        error = _sandwich(rows, fit, fit.influence, fit.design, sampler)
+    if sampler.group != "orthogonal pair":
+        return error
+    drawn = slice(rows.n_fixed, None)
+    weighted = rows.weights[:, None] * (rows.scores - fit.predict(rows.coalitions))
+    spared = spared_share(rows.coalitions[drawn], weighted[drawn])
+    return np.asarray(error * np.sqrt(np.maximum(1 - spared, 0)))
 
 
 def _sandwich(rows: Rows, fit: Fit, influence: FloatArray, design: FloatArray, sampler: Sampler) -> FloatArray:
@@ -50,7 +58,7 @@ def _sandwich(rows: Rows, fit: Fit, influence: FloatArray, design: FloatArray, s
 
 def rows_per_cluster(sampler: Sampler) -> int:
     """How many adjacent rows were drawn together."""
-    return 2 if sampler.group in ("pair", "stratum of pairs") else 1
+    return 1 if sampler.group in ("row", "stratum") else 2
 
 
 def _clusters(rows: FloatArray, width: int) -> FloatArray:

@@ -187,5 +187,5 @@ def _check_law(log_law: FloatArray, log_target: FloatArray) -> None:
     if ratio < _LEAST_ESS:
         raise InputError(
             f"the draws would have an effective sample size of {ratio:.1e} of their number under this weighting; "
-            "fix: sampler=Stratified('shapley') for 'kernelshap', Antithetic() or Bernoulli() for 'importance'"
+            "fix: sampler=Stratified('shapley') for 'kernelshap', Foldover() or Bernoulli() for 'importance'"
         )

@@ -16,7 +16,7 @@ from xai_ext.methods._rows import Surrogate
 from xai_ext.methods._select import Select
 from xai_ext.methods._surrogates import Lasso, Linear, Ridge, as_surrogate
 from xai_ext.methods._weightings import PublishedCode, Weighting, weights
-from xai_ext.samplers import Antithetic, Sampler, Stratified, named_sampler
+from xai_ext.samplers import Foldover, Sampler, Stratified, named_sampler
 
 __all__ = [
     "Cosine",
@@ -53,7 +53,7 @@ def lime(
     ----------
     game : Game
     sampler : Sampler, optional
-        How coalitions are drawn; default `Antithetic`, or ``Stratified("shapley")`` with ``weighting="kernelshap"``.
+        How coalitions are drawn; default `Foldover`, or ``Stratified("shapley")`` with ``weighting="kernelshap"``.
         When all 2^n coalitions fit into the budget, each is evaluated once instead, weighted by how often the
         sampler would have drawn it.
     budget : int
@@ -132,13 +132,13 @@ def lime(
 
 
 def default_sampler(weighting: Weighting) -> Sampler:
-    """Pairs of complements; strata of KernelSHAP's law for its weighting."""
-    return Stratified("shapley") if weighting == "kernelshap" else Antithetic()
+    """Nearly orthogonal pairs of complements; strata of KernelSHAP's law for its weighting."""
+    return Stratified("shapley") if weighting == "kernelshap" else Foldover()
 
 
 def host_sampler(sampler: str | Sampler, weighting: Weighting, kernel: Kernel) -> Sampler:
-    """The sampler of a name in a host class, whose default name is "antithetic"."""
-    if isinstance(sampler, str) and sampler == "antithetic":
+    """The sampler of a name in a host class, whose default name is "foldover"."""
+    if isinstance(sampler, str) and sampler == "foldover":
         return default_sampler(weighting)
     return named_sampler(sampler, None if isinstance(kernel, PixelCosine) else kernel)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from xai_ext._types import BoolArray, FloatArray
 
-Group = Literal["row", "pair", "stratum", "stratum of pairs"]
+Group = Literal["row", "pair", "orthogonal pair", "stratum", "stratum of pairs"]
 
 
 class Sampler(Protocol):
@@ -14,9 +14,9 @@ class Sampler(Protocol):
 
     Attributes
     ----------
-    group : {"row", "pair", "stratum", "stratum of pairs"}
-        What is independent of what: single rows; rows 2i and 2i+1 together; rows given the sizes that the
-        sampler fixed in advance; such pairs given their sizes.
+    group : {"row", "pair", "orthogonal pair", "stratum", "stratum of pairs"}
+        What is independent of what: single rows; rows 2i and 2i+1 together; such pairs that are nearly
+        orthogonal to each other; rows given the sizes that the sampler fixed in advance; pairs given their sizes.
     """
 
     @property

@@ -7,11 +7,13 @@ from xai_ext.samplers import _laws
 from xai_ext.samplers._base import Sampler
 from xai_ext.samplers.antithetic import Antithetic
 from xai_ext.samplers.bernoulli import Bernoulli
+from xai_ext.samplers.foldover import Foldover
 from xai_ext.samplers.stratified import Stratified
 
 SAMPLERS: dict[str, Callable[[_laws.Kernel | None], Sampler]] = {
     "mc": lambda _: Bernoulli(),
     "antithetic": lambda _: Antithetic(),
+    "foldover": lambda _: Foldover(),
     "stratified": lambda _: Stratified(),
     "stratified_pairs": lambda _: Stratified(pairs=True),
     "published": lambda _: Stratified(allocation="iid"),
@@ -24,7 +26,7 @@ def named_sampler(sampler: str | Sampler, kernel: _laws.Kernel | None = None) ->
 
     Parameters
     ----------
-    sampler : {"mc", "antithetic", "stratified", "stratified_pairs", "published", "glime"} or Sampler
+    sampler : {"mc", "antithetic", "foldover", "stratified", "stratified_pairs", "published", "glime"} or Sampler
     kernel : callable, optional
         Whose law "glime" draws from.
     """

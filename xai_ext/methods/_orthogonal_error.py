@@ -1,0 +1,64 @@
+"""What nearly orthogonal pairs of complements spare of the variance that independent pairs would have."""
+
+import numpy as np
+
+from xai_ext._types import BoolArray, FloatArray
+
+_BLOCK = 1_000  # pairs looked at together: matrices of their square
+
+
+def spared_share(drawn: BoolArray, weighted: FloatArray) -> FloatArray:
+    """By which share the variance of coefficients is smaller than with independent pairs, (k,).
+
+    Parameters
+    ----------
+    drawn : (m, n)
+        Rows 2i and 2i+1 are complements; an odd last row is left out.
+    weighted : (m, k)
+        Residuals times weights.
+    """
+    pairs = slice(0, len(drawn) - len(drawn) % 2)
+    contrasts = weighted[pairs][::2] - weighted[pairs][1::2]
+    return third_order_share(np.where(drawn[pairs][::2], 1.0, -1.0), contrasts)
+
+
+def third_order_share(signs: FloatArray, contrasts: FloatArray) -> FloatArray:
+    """The same, of pairs with these signs and contrasts.
+
+    A pair adds its signs times its contrast to the coefficients. Contrasts of pairs with signs z and z' are taken to
+    have the covariance ``v3 K3(h) / C(n, 3)``, h = z.z', K3 the third Krawtchouk polynomial, which is what effects of
+    triples have, plus v for a pair with itself. Two moments of the contrasts give both variances.
+
+    Parameters
+    ----------
+    signs : (m, n)
+        First row of each pair.
+    contrasts : (m, k)
+    """
+    m, n = signs.shape
+    if n < 3 or min(m, _BLOCK) < 2 * n:
+        return np.zeros(contrasts.shape[1])
+    terms = [_moments(signs[i : i + _BLOCK], contrasts[i : i + _BLOCK]) for i in range(0, m, _BLOCK) if m - i >= 2 * n]
+    found, expected, left = (sum(parts) for parts in zip(*terms, strict=True))
+    variances = np.maximum(np.linalg.solve(expected, found), 0)  # of triples, of all else
+    counted = (expected[1] / expected[1, 1]) @ variances  # by the sandwich, which corrects residuals for their number
+    spared = counted - (left / left[1]) @ variances
+    return np.asarray(np.divide(spared, counted, out=np.zeros(len(counted)), where=counted > 0))
+
+
+def _moments(signs: FloatArray, contrasts: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Two quadratic forms (2, k); what a unit of either variance adds to them (2, 2), and to the coefficients (2,)."""
+    n = signs.shape[1]
+    inner = signs @ signs.T
+    triples = (inner**3 - (3 * n - 2) * inner) / (n * (n - 1) * (n - 2))
+    solved = np.linalg.solve(signs.T @ signs, signs.T)
+    across = solved @ triples
+    kept = across @ solved.T
+    half = signs @ across
+    projected = triples - half - half.T + signs @ kept @ signs.T
+    unit = np.eye(len(signs)) - signs @ solved
+    apart = triples - np.eye(len(signs))
+    contrasts = contrasts - signs @ (solved @ contrasts)
+    found = np.stack([(contrasts * (apart @ contrasts)).sum(0), (contrasts**2).sum(0)])
+    expected = np.array([[(apart * projected).sum(), (apart * unit).sum()], [np.trace(projected), np.trace(unit)]])
+    return found, expected, np.array([np.trace(kept), (solved**2).sum()])
