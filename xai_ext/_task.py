@@ -15,6 +15,18 @@ from xai_ext._types import FloatArray, IntArray
 class Unsupported(Exception):
     """A method cannot explain this model; the message says why."""
 
+    status = "unsupported"
+
+
+class Skipped(Unsupported):
+    """A method needs more than the budget; the message says how much."""
+
+    status = "skipped"
+
+
+class Cancelled(BaseException):
+    """Stop before the next batch; no library that catches ``Exception`` swallows it."""
+
 
 class CountedModel(nn.Module):
     """A module that counts the rows and seconds of its forwards and backwards.
@@ -126,11 +138,15 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class MapResult:
-    """A method's map: (H, W) densities, channels summed, a region's value divided by its pixels."""
+    """A method's map: (H, W) densities, channels summed, a region's value divided by its pixels.
+
+    `status` other than "ok", such as "degenerate", is for maps that are shown all the same.
+    """
 
     values: FloatArray
     std_error: FloatArray | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "ok"
 
 
 @dataclass(frozen=True)

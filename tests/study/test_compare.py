@@ -28,7 +28,7 @@ def by_name(result):
 
 def test_no_method_exceeds_the_budget_counted_at_the_model(result):
     for score in result.scores:
-        assert score.status == "ok"
+        assert score.status == ("degenerate" if np.ptp(result.maps[score.name]) == 0 else "ok")
         assert score.cost == score.n_forward + 2 * score.n_backward <= 61
     costs = {name: score.cost for name, score in by_name(result).items()}
     assert costs["captum.Lime"] == costs["captum.KernelShap"] == costs["lime.Image"] == 61
