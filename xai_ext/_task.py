@@ -1,7 +1,8 @@
 """What a method gets and returns when methods of several hosts are compared."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +59,15 @@ class CountedModel(nn.Module):
         """Rows in units of one forward; a backward row counts as two."""
         return self.n_forward + 2 * self.n_backward
 
+    @contextmanager
+    def shown_as(self, module: nn.Module) -> Iterator["CountedModel"]:
+        """Inside, rows go through another module that computes the same."""
+        own, self.module = self.module, module
+        try:
+            yield self
+        finally:
+            self.module = own
+
     def forward(self, images: Tensor) -> Tensor:
         """Scores (k, n_outputs) of images (k, ...)."""
         start = time.perf_counter()
@@ -106,6 +116,10 @@ class Task:
         The convolutional layer of layer methods.
     seed : int
         63 bits.
+    hosts : {"prepared", "as-is"}
+        Do methods that hook activations get a copy of the network in which each call has a module of its own?
+    f_input, f_baseline : float
+        The explained output of `x` and `baseline`; NaN where unknown.
     """
 
     model: CountedModel
@@ -117,6 +131,14 @@ class Task:
     batch_size: int
     layer: str | None
     seed: int
+    hosts: str = "prepared"
+    f_input: float = float("nan")
+    f_baseline: float = float("nan")
+
+    @property
+    def n_regions(self) -> int:
+        """Shared regions."""
+        return int(self.labels.max()) + 1
 
     def layer_module(self) -> nn.Module:
         """The module named by `layer`."""
@@ -160,17 +182,24 @@ class Method:
     draws : bool
         Does the result depend on the seed?
     run : callable
-        Task -> MapResult; raises `Unsupported` where the host refuses the model.
+        Task -> MapResult; raises `Unsupported` where the host refuses the model. Its keyword-only parameters are
+        the method's settings.
     fixed_cost : int, optional
-        Forward rows, where they do not follow the budget.
+        Cost that does not follow the budget, see `CountedModel.cost`.
+    needs : frozenset of {"gradient", "layer", "relu"}
+        What the model must have.
+    complete : bool
+        Should the values sum to f(x) - f(baseline)?
     """
 
     name: str
     host: str
     features: str
     draws: bool
-    run: Callable[[Task], MapResult]
+    run: Callable[..., MapResult]
     fixed_cost: int | None = None
+    needs: frozenset[str] = frozenset()
+    complete: bool = False
 
 
 def density(labels: IntArray, values: FloatArray) -> FloatArray:
