@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from xai_ext._batching import measured_plan
+from xai_ext._checks import check_finite_scores
 from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.models import Classifier
@@ -142,6 +143,7 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
     baseline = inputs.make_baseline(look.baseline, x, labels, classifier)
     with torch.no_grad():
         ends = classifier.module(torch.cat([x, baseline]))
+    check_finite_scores(ends.double().cpu().reshape(2, -1).numpy(), 0)
     target = inputs.resolve_target(look.target, ends[:1], classifier)
     column = ends if target is None else ends[:, target]
     return Scene(
