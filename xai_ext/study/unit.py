@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from xai_ext._batching import measured_plan
+from xai_ext._checks import check_finite_scores
 from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.models import Classifier
@@ -38,6 +39,8 @@ class Scene:
         The explained output; None for a model with one.
     digest : str
         SHA-256 of the image; with the method and the repeat it decides what is drawn.
+    outputs : array (n_outputs,)
+        All scores of x.
     metric_baseline : Tensor or None
         What deletion and insertion put in place; None: `baseline`.
     """
@@ -54,6 +57,7 @@ class Scene:
     batch_size: int
     layer: str | None
     digest: str
+    outputs: FloatArray
     metric_baseline: Tensor | None = None
 
     @property
@@ -142,6 +146,8 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
     baseline = inputs.make_baseline(look.baseline, x, labels, classifier)
     with torch.no_grad():
         ends = classifier.module(torch.cat([x, baseline]))
+    scores = ends.double().cpu().reshape(2, -1).numpy()
+    check_finite_scores(scores, 0)
     target = inputs.resolve_target(look.target, ends[:1], classifier)
     column = ends if target is None else ends[:, target]
     return Scene(
@@ -157,6 +163,7 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
         batch_size=look.batch_size or measured_plan(classifier.module, (x,)).batch_size,
         layer=find_layer(classifier.module, x, look.layer),
         digest=hashlib.sha256(photo.tobytes()).hexdigest(),
+        outputs=scores[0],
     )
 
 
