@@ -95,6 +95,15 @@ class CountedModel(nn.Module):
         images.register_hook(end)  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class Size:
+    """What a cost depends on: the budget, the number of shared regions, height and width."""
+
+    budget: int
+    n_regions: int
+    sides: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One image, one target, one budget.
@@ -139,6 +148,12 @@ class Task:
     def n_regions(self) -> int:
         """Shared regions."""
         return int(self.labels.max()) + 1
+
+    @property
+    def size(self) -> Size:
+        """What costs depend on."""
+        height, width = self.labels.shape
+        return Size(self.budget, self.n_regions, (height, width))
 
     def layer_module(self) -> nn.Module:
         """The module named by `layer`."""
@@ -190,6 +205,8 @@ class Method:
         What the model must have.
     complete : bool
         Should the values sum to f(x) - f(baseline)?
+    plan : callable, optional
+        `Size` -> cost of one run, where it is known before: raises `Skipped` below the least budget.
     """
 
     name: str
@@ -200,6 +217,16 @@ class Method:
     fixed_cost: int | None = None
     needs: frozenset[str] = frozenset()
     complete: bool = False
+    plan: Callable[[Size], int] | None = None
+
+    def planned_cost(self, size: Size) -> int:
+        """Cost of one run; the budget where a tree, a refinement or coalitions drawn twice may leave part of it."""
+        if self.fixed_cost is not None:
+            return self.fixed_cost
+        try:
+            return size.budget if self.plan is None else self.plan(size)
+        except Skipped:
+            return 0
 
 
 def density(labels: IntArray, values: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import captum.attr as ca
 
-from xai_ext._task import MapResult, Method, Skipped, Task, Unsupported
+from xai_ext._task import MapResult, Method, Size, Skipped, Task, Unsupported
 from xai_ext.attr._builtin_parts import differentiable, for_hooks, for_relu_hooks, gap, rules, summed, told
 from xai_ext.attr._prepare import same_layer
 
@@ -20,26 +20,27 @@ def methods() -> list[Method]:
     """Captum's, in the order of their cost."""
     plain, relu, layer = _GRADIENT, _GRADIENT | {"relu"}, _GRADIENT | {"layer"}
 
-    def of(name: str, run: Callable[..., MapResult], cost: int | None, needs: frozenset[str]) -> Method:
-        features, complete = "layer" if needs == layer else "pixels", name in ("IntegratedGradients", "DeepLift")
+    def of(
+        name: str, run: Callable[..., MapResult], cost: int, needs: frozenset[str], complete: bool = False
+    ) -> Method:
+        features = "layer" if needs == layer else "pixels"
         return Method(f"captum.{name}", "captum", features, False, run, cost, needs, complete)
 
     return [
-        of("IntegratedGradients", _integrated_gradients, None, plain),
+        Method("captum.IntegratedGradients", "captum", "pixels", False, _integrated_gradients, None, plain, True,
+               lambda size: 3 * _steps(size)),
         of("Saliency", _saliency, 3, plain),
         of("InputXGradient", _input_x_gradient, 3, plain),
         of("GuidedBackprop", _guided_backprop, 3, relu),
-        of("DeepLift", _deep_lift, 6, plain),
+        of("DeepLift", _deep_lift, 6, plain, complete=True),
         of("LRP", _lrp, 4, plain),
         of("GuidedGradCam", _guided_gradcam, 6, relu | layer),
         of("LayerGradCam", _layer_gradcam, 3, layer),
-    ]
+    ]  # fmt: skip
 
 
 def _integrated_gradients(task: Task, *, method: str = "gausslegendre") -> MapResult:
-    steps = min(_MOST_STEPS, (task.budget - 2) // 3)
-    if steps < 1:
-        raise Skipped("integrated gradients: the method needs a budget of at least 5")
+    steps = _steps(task.size)
     with differentiable(task):
         attributions = ca.IntegratedGradients(task.model).attribute(
             task.x, task.baseline, task.target, n_steps=steps, internal_batch_size=task.batch_size, method=method
@@ -48,6 +49,12 @@ def _integrated_gradients(task: Task, *, method: str = "gausslegendre") -> MapRe
     missing = gap(values, task)
     notes = {"not converged: the values miss f(x) - f(baseline) by": f"{missing:.1%}"} if missing > _CONVERGED else {}
     return MapResult(values, notes={"steps": steps, **notes})
+
+
+def _steps(size: Size) -> int:
+    if size.budget < 5:
+        raise Skipped("integrated gradients: the method needs a budget of at least 5")
+    return min(_MOST_STEPS, (size.budget - 2) // 3)
 
 
 def _saliency(task: Task, *, abs: bool = True) -> MapResult:

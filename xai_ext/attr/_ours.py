@@ -10,7 +10,7 @@ import torch
 from captum.attr import Attribution
 
 from xai_ext import attr
-from xai_ext._task import MapResult, Method, Skipped, Task
+from xai_ext._task import MapResult, Method, Size, Skipped, Task
 from xai_ext.attr.bpt_owen import BPTOwen
 from xai_ext.attr.iassa import IASSA
 from xai_ext.attr.rise import RISE
@@ -23,13 +23,18 @@ def methods() -> list[Method]:
         Method("stratified_lime", "xai_ext", "segments", True, _stratified_lime),
         Method("kernelshap", "xai_ext", "segments", True, partial(_stratified_lime, weighting="kernelshap"),
                complete=True),
-        Method("bpt_owen", "xai_ext", "regions", False, _bpt_owen, complete=True),
+        Method("bpt_owen", "xai_ext", "regions", False, _bpt_owen, complete=True, plan=_pairs),
         Method("axis_aligned_owen", "xai_ext", "rectangles", False, partial(_bpt_owen, hierarchy="axis_aligned"),
-               complete=True),
+               complete=True, plan=_pairs),
         Method("rise", "xai_ext", "pixels", True, _rise),
         Method("iassa", "xai_ext", "windows", False, _iassa),
     ]  # fmt: skip
     return [*known, *_others({method.name for method in known})]
+
+
+def _pairs(size: Size) -> int:
+    """f(x), f(baseline), then two evaluations per split."""
+    return size.budget // 2 * 2
 
 
 def _others(known: set[str]) -> list[Method]:
