@@ -28,7 +28,7 @@ class TestCompare:
         printed = capsys.readouterr().out
         assert "stratified_lime" in printed
         assert "deletion" in printed
-        assert sorted(p.name for p in out.iterdir()) == ["disagreement.png", "figure.png", "maps.npz", "results.json"]
+        assert sorted(p.name for p in out.iterdir()) == ["disagreement.png", "figure.png", "maps.npz", "result.json"]
         assert run(monkeypatch, "compare", *FAST, "--out", out) == 0  # its own folder may be written again
 
     def test_every_option_arrives(self, monkeypatch, tmp_path):
@@ -42,11 +42,11 @@ class TestCompare:
             "mask": mask,
             "layer": "0",
             "seed": 7,
-            "runs": 2,
+            "repeats": 2,
         }
         flags = [f"--{k}={v}" for k, v in options.items()]
         assert run(monkeypatch, "compare", photo, *FAST, *flags, "--out", tmp_path / "out") == 0
-        config = json.loads((tmp_path / "out" / "results.json").read_text())["config"]
+        config = json.loads((tmp_path / "out" / "result.json").read_text())["config"]
         assert {k: config[k] for k in options} == options | {"mask": str(mask)}
         assert config["image"] == str(photo)
 
@@ -61,7 +61,7 @@ class TestLimeFigures:
 
     def test_three_photos_without_an_image(self, monkeypatch, tmp_path, capsys):
         assert run(monkeypatch, "compare", "--preset", "lime_figures", *self.FAST, "--out", tmp_path / "out") == 0
-        names = ["chelsea.png", "china.png", "coffee.png", "results.json"]
+        names = ["chelsea.png", "china.png", "coffee.png", "result.json"]
         assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
         assert "chelsea: 16 superpixels, 50 evaluations" in capsys.readouterr().out
 
@@ -69,7 +69,7 @@ class TestLimeFigures:
         assert (
             run(monkeypatch, "compare", "china", "--preset", "lime_figures", *self.FAST, "--out", tmp_path / "o") == 0
         )
-        assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["china.png", "results.json"]
+        assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["china.png", "result.json"]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -151,6 +151,6 @@ def test_the_command_is_installed_and_helps_without_torch():
 
 @pytest.mark.real_model
 def test_the_default_model_and_photo_are_compared_offline(monkeypatch, tmp_path, capsys):
-    flags = ["--methods", "ours,captum.Saliency,center", "--budget", "30", "--runs", "2", "--out", tmp_path / "out"]
+    flags = ["--methods", "ours,captum.Saliency,center", "--budget", "30", "--repeats", "2", "--out", tmp_path / "out"]
     assert run(monkeypatch, "compare", *flags, "--progress", "none") == 0
     assert "espresso" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from tests.tiny_models import conv
+from xai_ext._checks import NonFiniteScoreError
 from xai_ext._task import Cancelled, MapResult, Method, Skipped, Unsupported
 from xai_ext.metrics import Protocol, deletion_insertion
 from xai_ext.study.methods import choose_methods
@@ -124,3 +125,10 @@ def test_truth_adds_localisation():
     metrics = run_unit(perfect, scene, 0, TERMS).metrics
     names = ("iou", "f_score", "iou_range", "f_score_range", "max_iou", "pointing_game", "mass_accuracy")
     assert all(metrics[name] == 1 for name in names)
+
+
+def test_a_model_without_finite_scores_makes_no_scene():
+    from tests.tiny_models import not_a_number
+
+    with pytest.raises(NonFiniteScoreError, match="the model returned nan for output 0 of evaluation 0"):
+        make_scene(photo(), not_a_number(), Look(batch_size=8))

@@ -15,8 +15,10 @@ from xai_ext import baselines, segmentation
 from xai_ext._checks import InputError
 from xai_ext._types import AnyArray, BoolArray, IntArray
 from xai_ext.models import Classifier, Preprocess
+from xai_ext.study._given_labels import is_file, labels_from_file, labels_from_function
 
 MAX_PIXELS = 50_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 BUILT_IN = "coffee"
 
 
@@ -69,6 +71,30 @@ def read_mask(source: str | None, image: str, size: tuple[int, int]) -> BoolArra
     return array
 
 
+def read_truth(mask: str | None, box: str | None, image: str, size: tuple[int, int]) -> BoolArray | None:
+    """The same from a mask or from boxes ``x0,y0,x1,y1;...`` in pixels of the photo, half open."""
+    if box is None:
+        return read_mask(mask, image, size)
+    width, height = size
+    truth = np.zeros((height, width), bool)
+    for text in filter(None, box.split(";")):
+        x0, y0, x1, y1 = _corners(text)
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise InputError(f"a box must lie inside the photo of {width}x{height} pixels, got {text!r}")
+        truth[y0:y1, x0:x1] = True
+    if not truth.any():
+        raise InputError("there is no box; fix: --box x0,y0,x1,y1")
+    return truth
+
+
+def _corners(text: str) -> tuple[int, int, int, int]:
+    words = text.split(",")
+    if len(words) != 4 or not all(w.strip().removeprefix("-").isdigit() for w in words):
+        raise InputError(f"a box must be four integers x0,y0,x1,y1, got {text!r}")
+    x0, y0, x1, y1 = map(int, words)
+    return x0, y0, x1, y1
+
+
 def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int | None:
     """Which output is explained: "top1", an index or a class name."""
     if scores.dim() == 1:
@@ -87,7 +113,7 @@ def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int |
 
 
 def make_labels(how: str, pixels: np.ndarray) -> IntArray:
-    """The shared regions: "slic:50", "grid:7x7" or "quickshift"."""
+    """The shared regions: "slic:50", "grid:7x7", "quickshift", a file of labels or "module:callable"."""
     name, _, argument = how.partition(":")
     if name == "slic" and argument.isdigit() and int(argument) > 0:
         return segmentation.slic(pixels, n_segments=int(argument))
@@ -96,7 +122,13 @@ def make_labels(how: str, pixels: np.ndarray) -> IntArray:
         return segmentation.grid(pixels, rows=int(rows), columns=int(columns))
     if how == "quickshift":
         return segmentation.quickshift(pixels)
-    raise InputError(f"segments must be slic:N, grid:RxC or quickshift, got {how!r}")
+    if is_file(how):
+        return labels_from_file(how, pixels.shape[:2])
+    if argument and name not in ("slic", "grid"):
+        return labels_from_function(how, pixels)
+    raise InputError(
+        f"segments must be slic:N, grid:RxC, quickshift, a NPY or PNG file or module:callable, got {how!r}"
+    )
 
 
 def make_baseline(how: str, x: Tensor, labels: IntArray, classifier: Classifier) -> Tensor:
@@ -151,7 +183,7 @@ def _opened(source: str) -> Image.Image:
         raise InputError(f"there is no file {source}")
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit, without Pillow's warning
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=FORMATS)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{source} is not an image that can be read") from error
     finally:

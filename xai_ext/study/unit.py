@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from xai_ext._batching import measured_plan
+from xai_ext._checks import check_finite_scores
 from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.models import Classifier
@@ -38,6 +39,8 @@ class Scene:
         The explained output; None for a model with one.
     digest : str
         SHA-256 of the image; with the method and the repeat it decides what is drawn.
+    outputs : array (n_outputs,)
+        All scores of x.
     metric_baseline : Tensor or None
         What deletion and insertion put in place; None: `baseline`.
     """
@@ -54,6 +57,7 @@ class Scene:
     batch_size: int
     layer: str | None
     digest: str
+    outputs: FloatArray
     metric_baseline: Tensor | None = None
 
     @property
@@ -89,12 +93,15 @@ class Terms:
         Of the curves of deletion and insertion.
     probabilities : bool
         Also areas under curves of the softmax, named ``srg@prob``; they cost no second run of the model.
+    hosts : {"prepared", "as-is"}
+        Do Captum's activation hooks get a copy of the network in which they see every activation?
     """
 
     budget: int = 500
     seed: int = 0
     n_steps: int = 28
     probabilities: bool = False
+    hosts: str = "prepared"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +152,8 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
     baseline = inputs.make_baseline(look.baseline, x, labels, classifier)
     with torch.no_grad():
         ends = classifier.module(torch.cat([x, baseline]))
+    scores = ends.double().cpu().reshape(2, -1).numpy()
+    check_finite_scores(scores, 0)
     target = inputs.resolve_target(look.target, ends[:1], classifier)
     column = ends if target is None else ends[:, target]
     return Scene(
@@ -160,6 +169,7 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
         batch_size=look.batch_size or measured_plan(classifier.module, (x,)).batch_size,
         layer=find_layer(classifier.module, x, look.layer),
         digest=hashlib.sha256(photo.tobytes()).hexdigest(),
+        outputs=scores[0],
     )
 
 
@@ -218,7 +228,10 @@ def seed_of(seed: int, digest: str, method: str, repeat: int) -> int:
 def _task(method: Method, scene: Scene, repeat: int, terms: Terms, counted: CountedModel) -> Task:
     s = scene
     seed = seed_of(terms.seed, s.digest, method.name, repeat)
-    return Task(counted, s.x.clone(), s.baseline, s.target, s.labels, terms.budget, s.batch_size, s.layer, seed)
+    return Task(
+        counted, s.x.clone(), s.baseline, s.target, s.labels, terms.budget, s.batch_size, s.layer, seed, terms.hosts,
+        s.f_input, s.f_baseline,
+    )  # fmt: skip
 
 
 def _status(found: MapResult, cost: int, budget: int) -> str:
