@@ -19,7 +19,7 @@ METHODS = "captum.Saliency,captum.LayerGradCam,rise,random,center"
 @cache
 def comparison():
     return compare(
-        model="tests.tiny_models:conv", methods="ours,captum,random,center", budget=40, segments="grid:4x4", runs=2
+        model="tests.tiny_models:conv", methods="ours,captum,random,center", budget=40, segments="grid:4x4", repeats=2
     )
 
 

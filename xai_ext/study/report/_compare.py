@@ -22,6 +22,11 @@ _SECTIONS = (
     ("answer", "Answer"), ("scores", "Scores"), ("maps", "Maps"), ("curves", "Curves"), ("agreement", "Agreement"),
     ("costs", "Methods"), ("reading", "How to read this"), ("settings", "Settings"),
 )  # fmt: skip
+_READING = (
+    "± is the standard error over runs with other seeds; methods without it draw nothing. An evaluation is a forward "
+    "row, a backward row counts as two. random, random_segments and center do not look at the model: what they reach "
+    "is what a number is worth."
+)
 _LIMITS = (
     "One image says little about which method is better on others: xai-ext bench measures data sets.",
     "Deletion and insertion show the model images it was not trained on; another baseline can order the methods "
@@ -34,32 +39,59 @@ _LIMITS = (
 
 def context(result: CompareResult) -> dict[str, Any]:
     """Everything the template shows."""
-    ranked = sorted(result.scores, key=lambda s: -_finite(s.metrics.get("srg")))
-    shown = [s for s in ranked if s.name in result.maps]
-    scene = result.scene
-    maps = [_map(result, s) for s in shown]
-    names = [m for m in METRICS if any(m in s.metrics for s in shown)]
+    every = (result, *result.further)
+    targets = [_target(r, "" if i == 0 else f"-{i + 1}") for i, r in enumerate(every)]
+    ranked = _ranked(result)
+    names = _metrics([s for r in every for s in r.scores])
     return {
-        "title": f"Comparison of {len(ranked)} explanations", "sections": _sections(result),
-        "question": _question(result), "lead": _lead(result), "numbers": _numbers(result),
-        "photo": photo(scene.pixels, "What the model sees", _photo_text(result)),
-        "best": next(iter(maps), None), "verdict": verdict(result, shown),
-        "warnings": [without_paths(w) for w in getattr(result, "warnings", ())],
-        "scores": _scores(shown), "reading": _reading(result), "maps": maps, "truth": scene.truth is not None,
-        "without_map": [(s.name, s.status, without_paths(s.note)) for s in ranked if s.name not in result.maps],
-        **_curves(result, shown), **_agreement(result), "costs": _costs(ranked), "notes": _notes(ranked),
-        "metrics": [(head_of(m), METRICS[m][2]) for m in names], "limits": _LIMITS,
+        "title": f"Comparison of {len(ranked)} explanations", "sections": _sections(every, targets),
+        "question": _question(result), "lead": _lead(result), "numbers": _numbers(result), "targets": targets,
+        "warnings": [without_paths(w) for w in _warnings(result)], "truth": result.scene.truth is not None,
+        "reading": _READING, "costs": _costs(ranked), "notes": _notes(ranked),
+        "metrics": [(head_of(m), METRICS[m.partition("@")[0]][2]) for m in names if "@" not in m], "limits": _LIMITS,
         "settings": pairs("settings", "The options of this comparison.", shareable(_config(result))),
-        "versions": pairs("versions", "Versions.", {p: version(p) for p in _PACKAGES}),
-        "version": version("xai-ext"),
+        "versions": pairs("versions", "Versions.", {p: version(p) for p in _PACKAGES}), "version": version("xai-ext"),
     }  # fmt: skip
 
 
-def _sections(result: CompareResult) -> list[tuple[str, str]]:
-    return [s for s in _SECTIONS if s[0] != "curves" or result.curves]
+def _target(result: CompareResult, suffix: str) -> dict[str, Any]:
+    """What is shown for each explained output."""
+    ranked, scene = _ranked(result), result.scene
+    shown = [s for s in ranked if s.name in result.maps]
+    maps = [_map(result, s) for s in shown]
+    return {
+        "suffix": suffix, "name": scene.target_name,
+        "photo": photo(scene.pixels, "What the model sees", _photo_text(result)), "best": next(iter(maps), None),
+        "verdict": [without_paths(sentence) for sentence in result.verdict], "scores": _scores(shown, suffix),
+        "maps": maps, "without_map": [(s.name, s.status, without_paths(s.note)) for s in ranked if s not in shown],
+        **_curves(result, shown, suffix), **_agreement(result, suffix),
+    }  # fmt: skip
+
+
+def _ranked(result: CompareResult) -> list[Score]:
+    return sorted(result.scores, key=lambda s: -_finite(s.metrics.get("srg")))
+
+
+def _metrics(scores: Sequence[Score]) -> list[str]:
+    """Those that are shown: all that are known, and of probabilities SRG."""
+    present = {m for s in scores for m in s.metrics}
+    return [m for name in METRICS for m in (name, f"{name}@prob") if m in present and ("@" not in m or name == "srg")]
+
+
+def _sections(every: Sequence[CompareResult], targets: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    own = [s for s in _SECTIONS if s[0] != "curves" or targets[0]["curves"]]
+    further = [(f"answer{t['suffix']}", f"Why {t['name']}?") for t in targets[1:]]
+    return [*own[:5], *further, *own[5:]]
+
+
+def _warnings(result: CompareResult) -> list[str]:
+    stopped = result.interrupted
+    return [*result.warnings, *([f"{stopped.name} ended this early: what was finished is shown"] if stopped else [])]
 
 
 def _question(result: CompareResult) -> dict[str, str]:
+    if result.further:
+        return {"before": "Why “", "name": result.scene.target_name, "after": f"” and {len(result.further)} more?"}
     if result.scene.target is None:
         return {"before": "Why this ", "name": "score", "after": "?"}
     return {"before": "Why “", "name": result.scene.target_name, "after": "”?"}
@@ -99,24 +131,8 @@ def _map(result: CompareResult, score: Score) -> Picture:
     )  # fmt: skip
 
 
-def verdict(result: CompareResult, shown: Sequence[Score]) -> list[str]:
-    """What the comparison says of itself; else the best row and the best reference."""
-    said = [str(sentence) for sentence in getattr(result, "verdict", ())]
-    if said or not shown:
-        return said or ["No method gave a map."]
-    best, reference = shown[0], next((s for s in shown if s.host == "reference"), None)
-    said = [f"{best.name} has the highest SRG: {signed(best.metrics['srg'])}."]
-    if reference is not None and reference is not best:
-        above = shown.index(reference)
-        said.append(
-            f"{reference.name}, which knows nothing of the model, reaches {signed(reference.metrics['srg'])}; "
-            f"{above} {'method stands' if above == 1 else 'methods stand'} above it."
-        )
-    return said
-
-
-def _scores(shown: Sequence[Score]) -> Table:
-    names = [m for m in METRICS if any(m in s.metrics for s in shown)]
+def _scores(shown: Sequence[Score], suffix: str) -> Table:
+    names = _metrics(shown)
     columns = [[s.metrics.get(m, math.nan) for s in shown] for m in names]
     rows = []
     for i, score in enumerate(shown):
@@ -126,9 +142,10 @@ def _scores(shown: Sequence[Score]) -> Table:
             for m, values in zip(names, columns, strict=True)
         ]  # fmt: skip
         rows.append((Cell(score.name), *cells, number(score.runs, 0), Cell(score.status.replace("_", " "))))
-    head = (("method", ""), *((head_of(m), METRICS[m][2]) for m in names), ("runs", ""), ("status", ""))
-    return Table("scores", "Every method at an equal budget, best SRG first; arrows point to the better side.", head,
-                 tuple(rows))  # fmt: skip
+    hints = (METRICS[m.partition("@")[0]][2] for m in names)
+    head = (("method", ""), *zip(map(head_of, names), hints, strict=True), ("runs", ""), ("status", ""))
+    caption = "Every method at an equal budget, best SRG first; arrows point to the better side."
+    return Table(f"scores{suffix}", caption, head, tuple(rows))
 
 
 def _error(score: Score, metric: str, digits: int) -> str:
@@ -136,15 +153,7 @@ def _error(score: Score, metric: str, digits: int) -> str:
     return "" if error is None or score.runs < 2 else f" ±{error:.{digits}f}"
 
 
-def _reading(result: CompareResult) -> str:
-    return (
-        "± is the standard error over runs with other seeds; methods without it draw nothing. An evaluation is a "
-        "forward row, a backward row counts as two. random, random_segments and center do not look at the model: what "
-        "they reach is what a number is worth."
-    )
-
-
-def _curves(result: CompareResult, shown: Sequence[Score]) -> dict[str, Any]:
+def _curves(result: CompareResult, shown: Sequence[Score], suffix: str) -> dict[str, Any]:
     curves = {s.name: result.curves[s.name] for s in shown if s.name in result.curves}
     if not curves:
         return {"curves": [], "curve_tables": [], "curves_text": ""}
@@ -162,7 +171,7 @@ def _curves(result: CompareResult, shown: Sequence[Score]) -> dict[str, Any]:
         "The score while pixels are removed, or put into the baseline, in the order of each map. The six methods with "
         f"the highest SRG are in colour. {_half(curves[best]['deletion'], best, 'deletion')}"
     )
-    tables = [_curve_table(kind, curves) for kind in ("deletion", "insertion")]
+    tables = [(kind, _curve_table(kind, curves, suffix)) for kind in ("deletion", "insertion")]
     return {"curves": charts, "curve_tables": tables, "curves_text": text}
 
 
@@ -174,16 +183,16 @@ def _half(curve: Any, name: str, kind: str) -> str:
            f"(at the end {end:.3g})."  # fmt: skip
 
 
-def _curve_table(kind: str, curves: Any) -> Table:
+def _curve_table(kind: str, curves: Any, suffix: str) -> Table:
     values = {name: sampled(c[kind], _SHARES) for name, c in curves.items()}
     digits = digits_for(np.concatenate(list(values.values())).tolist())
     rows = tuple((Cell(name), *(number(v, digits) for v in row)) for name, row in values.items())
     head = (("method", ""), *((f"{share:.0%}", "") for share in _SHARES))
     verb = "removed" if kind == "deletion" else "inserted"
-    return Table(kind, f"The score after a share of the positions is {verb}.", head, rows)
+    return Table(kind + suffix, f"The score after a share of the positions is {verb}.", head, rows)
 
 
-def _agreement(result: CompareResult) -> dict[str, Any]:
+def _agreement(result: CompareResult, suffix: str) -> dict[str, Any]:
     from pandas import DataFrame
 
     found = result.agreement
@@ -197,7 +206,7 @@ def _agreement(result: CompareResult) -> dict[str, Any]:
     matrix = DataFrame(found.matrix, index=[visible(name) for name in found.names])
     alt = f"Matrix of the agreement of {len(found.names)} methods. {_extremes(found.names, found.matrix)}"
     return {"agreement_text": f"{text} {_extremes(found.names, found.matrix)}",
-            "heatmap": heatmap(matrix, found.floor, alt), "agreement": _agreement_table(found)}  # fmt: skip
+            "heatmap": heatmap(matrix, found.floor, alt), "agreement": _agreement_table(found, suffix)}  # fmt: skip
 
 
 def _extremes(names: Sequence[str], matrix: Any) -> str:
@@ -211,35 +220,36 @@ def _extremes(names: Sequence[str], matrix: Any) -> str:
     return f"{a} and {b} agree most ({signed(high)}), {c} and {d} least ({signed(low)})."
 
 
-def _agreement_table(found: Any) -> Table:
+def _agreement_table(found: Any, suffix: str) -> Table:
     head = (("method", ""), ("seed floor", "agreement of runs of one method"), *((str(n), "") for n in found.names))
     rows = tuple(
         (Cell(name), number(floor), *(number(v) for v in row))
         for name, floor, row in zip(found.names, found.floor, found.matrix, strict=True)
     )
-    return Table("agreement", "Agreement of every pair of methods.", head, rows)
+    return Table(f"agreement{suffix}", "Agreement of every pair of methods.", head, rows)
 
 
 def _costs(ranked: Sequence[Score]) -> Table:
     head = (("method", ""), ("library", ""), ("values of", ""), ("evaluations", ""), ("forward rows", ""),
             ("backward rows", ""), ("seconds in the model", ""), ("seconds outside", ""),
-            ("largest standard error", ""), ("status", ""))  # fmt: skip
+            ("largest standard error", ""), ("gap in completeness", ""), ("status", ""))  # fmt: skip
     rows = tuple(
         (Cell(s.name), Cell(s.host), Cell(s.features), number(s.cost, 0), number(s.n_forward, 0),
          number(s.n_backward, 0), number(s.model_seconds, 1), number(s.other_seconds), number(s.std_error_max, 3),
-         Cell(s.status.replace("_", " ")))
+         number(s.completeness_gap, 3), Cell(s.status.replace("_", " ")))
         for s in ranked
     )  # fmt: skip
     return Table("costs", "Evaluations and seconds of the first run of each method.", head, rows)
 
 
 def _notes(ranked: Sequence[Score]) -> Table:
-    rows = tuple((Cell(s.name), Cell(without_paths(s.note))) for s in ranked if s.note)
+    said = ((s.name, "; ".join(filter(None, (s.same_as and f"the same map as {s.same_as}", s.note)))) for s in ranked)
+    rows = tuple((Cell(name), Cell(without_paths(note))) for name, note in said if note)
     return Table("notes", "What methods say of their first run.", (("method", ""), ("note", "")), rows)
 
 
 def _config(result: CompareResult) -> dict[str, Any]:
-    shown = {k: v for k, v in asdict(result.config).items() if v is not None}
+    shown = {k: v for k, v in asdict(result.config).items() if v not in (None, {})}
     return shown | {"image (SHA-256)": result.image_sha256[:16], "batch size": result.scene.batch_size,
                     "threads": result.threads, "layer found": result.scene.layer or "none"}  # fmt: skip
 
