@@ -74,6 +74,14 @@ def test_deletion_and_insertion_are_those_of_the_metric(result):
         assert by_name(result)["captum.Lime"].metrics[name] == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_curves_of_the_first_run_have_the_areas_of_the_table(result):
+    for name in ("captum.Saliency", "center"):
+        for kind in ("deletion", "insertion"):
+            shares, scores = result.curves[name][kind]
+            assert np.trapezoid(scores, shares) == pytest.approx(by_name(result)[name].metrics[kind], rel=1e-6)
+            assert {scores[0], scores[-1]} == {np.float64(result.scene.f_input), np.float64(result.scene.f_baseline)}
+
+
 def test_the_same_seed_gives_the_same_numbers_whatever_else_is_compared(result):
     with GeneratorsUntouched():
         alone = compare(model=MODEL, methods="lime,stratified_lime", budget=61, segments="grid:4x4")

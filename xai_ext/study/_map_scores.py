@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from xai_ext._task import CountedModel
 from xai_ext._types import FloatArray
 from xai_ext.metrics import (
+    DeletionInsertion,
     MaskArea,
     Protocol,
     RangeFraction,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xai_ext.study.unit import Scene, Terms
 
 OnRows = Callable[[int], None]
+Curves = dict[str, tuple[FloatArray, FloatArray]]  # "deletion", "insertion" -> shares of positions, scores
 CURVES = ("deletion", "insertion", "srg")
 LOCALISATION: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "iou": partial(iou, threshold=MaskArea()),
@@ -42,21 +44,21 @@ LOCALISATION: dict[str, Callable[[Tensor, Tensor], Any]] = {
 
 def score_map(
     scene: "Scene", values: FloatArray, terms: "Terms", on_rows: OnRows | None = None
-) -> tuple[dict[str, float], int]:
-    """Name -> value of every metric of a map (H, W), and the rows that took."""
+) -> tuple[dict[str, float], int, Curves]:
+    """Name -> value of every metric of a map (H, W), the rows that took, and the curves of the score as returned."""
     model = CountedModel(scene.classifier.module, on_rows)
-    found = _areas(scene, values, terms, model)
+    found, curves = _areas(scene, values, terms, model)
     given = torch.from_numpy(values)[None]
     if scene.truth is not None:
         truth = torch.from_numpy(scene.truth)[None]
         found |= {name: float(judge(given, truth)) for name, judge in LOCALISATION.items()}
     found["gini"] = float(gini(given))  # type: ignore[arg-type]
-    return found, model.n_forward
+    return found, model.n_forward, curves
 
 
-def _areas(scene: "Scene", values: FloatArray, terms: "Terms", model: CountedModel) -> dict[str, float]:
+def _areas(scene: "Scene", values: FloatArray, terms: "Terms", model: CountedModel) -> tuple[dict[str, float], Curves]:
     """Both scores follow the same rows: the second pass reads what the first one got."""
-    replay, found = _Replay(model), dict[str, float]()
+    replay, found, lines = _Replay(model), dict[str, float](), Curves()
     baseline = scene.baseline if scene.metric_baseline is None else scene.metric_baseline
     for suffix, score in {"": None, "@prob": "prob"}.items() if _has_probabilities(scene, terms) else [("", None)]:
         curves = deletion_insertion(
@@ -64,7 +66,11 @@ def _areas(scene: "Scene", values: FloatArray, terms: "Terms", model: CountedMod
             protocol=Protocol(n_steps=terms.n_steps, score=score), max_examples_per_batch=scene.batch_size,
         )  # fmt: skip
         found |= {name + suffix: float(getattr(curves, name)) for name in CURVES}
-    return found
+        assert isinstance(curves, DeletionInsertion)  # of one map
+        if not suffix:
+            drawn = {"deletion": curves.deletion_curve, "insertion": curves.insertion_curve}
+            lines = {name: (c.fractions[0].numpy(), c.curve[0].numpy()) for name, c in drawn.items()}
+    return found, lines
 
 
 def _has_probabilities(scene: "Scene", terms: "Terms") -> bool:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from xai_ext.metrics import (
 )
 from xai_ext.models import load
 from xai_ext.study import inputs
+from xai_ext.study._map_scores import Curves
 from xai_ext.study._score import Score
 from xai_ext.study.methods import REFERENCE_DRAWS, choose_methods
 from xai_ext.study.photo_agreement import PhotoAgreement, photo_agreement
@@ -47,7 +48,7 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class CompareResult:
-    """What `compare` found: scores, maps (H, W) of the first runs, their agreement, and the scene they belong to."""
+    """What `compare` found: scores, maps (H, W) and curves of the first runs, agreement, and the scene."""
 
     config: Config
     scene: Scene
@@ -57,6 +58,7 @@ class CompareResult:
     image_sha256: str
     threads: int
     seconds: float
+    curves: dict[str, Curves] = field(default_factory=dict)
 
 
 def compare(image: str = inputs.BUILT_IN, *, progress: str = "none", **options: Any) -> CompareResult:
@@ -85,7 +87,7 @@ def compare(image: str = inputs.BUILT_IN, *, progress: str = "none", **options: 
     methods = choose_methods(config.methods)
     photo, classifier = inputs.read_image(config.image), load(config.model)
     x = torch.as_tensor(classifier.preprocess(photo))
-    scores, runs = [], {}
+    scores, runs, curves = [], {}, {}
     mask = inputs.read_mask(config.mask, config.image, photo.size)
     look = Look(config.target, config.baseline, config.segments, config.layer)
     with (
@@ -100,11 +102,12 @@ def compare(image: str = inputs.BUILT_IN, *, progress: str = "none", **options: 
             score, values = _scored(method, found)
             scores.append(score)
             if values:
-                runs[method.name] = values
+                runs[method.name], curves[method.name] = values, found[0].curves
     draws = {method.name: method.draws for method in methods}
     agreed = photo_agreement({name: r[: config.runs] for name, r in runs.items()}, draws, scene.labels)
     maps = {name: values[0] for name, values in runs.items()}
-    return CompareResult(config, scene, scores, maps, agreed, scene.digest, threads, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return CompareResult(config, scene, scores, maps, agreed, scene.digest, threads, seconds, curves)
 
 
 def _scored(method: Method, runs: list[UnitResult]) -> tuple[Score, list[FloatArray]]:

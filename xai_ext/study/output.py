@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xai_ext._checks import InputError
 from xai_ext.study._score import Score
 from xai_ext.study.compare import CompareResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA = 2
 _PACKAGES = ("xai-ext", "torch", "numpy", "captum", "shap", "lime", "scikit-image")
@@ -83,7 +86,7 @@ def as_json(result: CompareResult) -> dict[str, Any]:
 
 def save(result: CompareResult, folder: Path) -> list[Path]:
     """Write figure.png, disagreement.png, results.json and maps.npz."""
-    from xai_ext.plots import agreement_matrix, attribution_grid
+    from xai_ext.plots import attribution_grid
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in ("results.json", "maps.npz", "figure.png", "disagreement.png")]
@@ -97,9 +100,23 @@ def save(result: CompareResult, folder: Path) -> list[Path]:
         scene.pixels, _captioned(result), truth=scene.truth, labels=scene.labels, title=_headline(result)
     )
     figure.savefig(paths[2], dpi=120)
-    found = result.agreement
-    agreement_matrix(found.names, found.matrix, found.floor, title=_headline(result)).savefig(paths[3], dpi=120)
+    _disagreement(result).savefig(paths[3], dpi=120)
     return paths
+
+
+def _disagreement(result: CompareResult) -> "Figure":
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+    from xai_ext.plots import agreement_heatmap
+
+    found = result.agreement
+    side = 0.5 * len(found.names) + 2.5
+    fig = Figure(figsize=(side, side), layout="constrained")
+    matrix = DataFrame(found.matrix, index=list(found.names))
+    title = f"{_headline(result)}\nSpearman's correlation of mean densities of regions; diagonal: seed floor"
+    agreement_heatmap(matrix, found.floor, ax=fig.subplots()).set_title(title, fontsize=8)
+    return fig
 
 
 def check_folder(folder: Path) -> None:

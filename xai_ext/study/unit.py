@@ -18,7 +18,7 @@ from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.models import Classifier
 from xai_ext.study import inputs
-from xai_ext.study._map_scores import OnRows, score_map
+from xai_ext.study._map_scores import Curves, OnRows, score_map
 from xai_ext.study.layer import find_layer
 
 
@@ -114,6 +114,8 @@ class UnitResult:
         Densities.
     metrics : dict
         Name -> value.
+    curves : dict
+        "deletion" and "insertion" -> shares of positions (P,), scores as returned (P,).
     cost, n_forward, n_backward : int
         Rows of the method, see `CountedModel`; `metric_rows` are those of its metrics.
     seconds, model_seconds, metric_seconds : float
@@ -125,6 +127,7 @@ class UnitResult:
     status: str
     values: FloatArray | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)
     std_error_max: float | None = None
     cost: int = 0
     n_forward: int = 0
@@ -188,7 +191,7 @@ def run_unit(
     try:
         found = method.run(_task(method, scene, repeat, terms, counted))
         seconds = time.perf_counter() - start
-        metrics, rows = score_map(scene, found.values, terms, on_rows)
+        metrics, rows, curves = score_map(scene, found.values, terms, on_rows)
     except Unsupported as reason:
         return UnitResult(method, repeat, reason.status, note=str(reason))
     except Exception as error:  # a host that fails on this model must not cost the others' results
@@ -199,6 +202,7 @@ def run_unit(
         status=_status(found, counted.cost, terms.budget),
         values=found.values,
         metrics=metrics,
+        curves=curves,
         std_error_max=None if found.std_error is None else float(found.std_error.max()),
         cost=counted.cost,
         n_forward=counted.n_forward,
