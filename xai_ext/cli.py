@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from xai_ext import _cli_bench
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+_cli_bench.register(app)
 
 
 @app.callback()
@@ -125,7 +128,7 @@ def main() -> None:
         if not isinstance(error, InputError | InputTypeError):
             raise
         typer.echo(f"xai-ext: {error}", err=True)
-        sys.exit(2)
+        sys.exit(getattr(error, "exit_code", 2))
 
 
 if __name__ == "__main__":

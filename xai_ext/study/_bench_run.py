@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xai_ext._checks import InputError
 from xai_ext.study._identity import plan_of
 from xai_ext.study._lock import is_alive
+from xai_ext.study._map_scores import CURVES, LOCALISATION
 from xai_ext.study._maps import MapArchive
 from xai_ext.study._pairs import KS
 from xai_ext.study._plan import BenchConfig, Plan
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame
 
-    from xai_ext._types import FloatArray
+    from xai_ext._types import AnyArray, FloatArray
+
+
+_SCORES = (*CURVES, *(name.partition("@")[0] for name in LOCALISATION), "n_evals")
 
 
 class BenchRun:
@@ -86,8 +90,8 @@ class BenchRun:
         import pandas as pd
 
         table = self._frame
-        scores = self._units[~self._units["metric"].isin(("metric_rows", "f_x", "f_baseline"))]
-        renamed = scores.assign(kind="score", metric=scores["metric"].replace("cost", "n_evals"))
+        renamed = self._units.assign(kind="score", metric=self._units["metric"].replace("cost", "n_evals"))
+        renamed = renamed[renamed["metric"].str.partition("@")[0].isin(_SCORES)]
         agreed = table[table["kind"] != "unit"]
         rows = pd.concat([agreed, renamed], ignore_index=True)
         given: Mapping[str, Any] = {"metrics": tuple(self.manifest["config"]["agreement"]), "ks": KS} | settings
@@ -114,19 +118,23 @@ class BenchRun:
         self.__dict__.pop("_arrow", None)
         return [name for store in self._stores for name in store.read_parts()[1]]
 
-    def maps(self, image_id: str, dataset: str | None = None) -> "dict[tuple[str, str, str, int], FloatArray]":
-        """(model, baseline, method, repeat) -> map (H, W); empty where the run kept no maps."""
+    def maps(self, image_id: str) -> "tuple[AnyArray, dict[str, FloatArray]] | None":
+        """What the first model saw of an image, (H, W, 3), and each method's map of its first baseline and repeat.
+
+        None where the run kept no maps; see ``save_maps="full"``.
+        """
         plan = self._plan
-        found: dict[tuple[str, str, str, int], FloatArray] = {}
-        images = [i for i, item in enumerate(plan.items)
-                  if item.image_id == image_id and dataset in (None, item.dataset)]  # fmt: skip
-        if self.manifest["config"]["save_maps"] == "full" and images:
-            units = [u for u in plan.units(plan.block_of[images[0]]) if u.image == images[0]]
-            for store in self._stores:
-                if (store.folder / "maps.zarr").exists():
-                    read = MapArchive(store.folder, plan).read(units)
-                    found |= {(u.model, u.baseline, u.method, u.repeat): values for u, values in read}
-        return found
+        image = next((i for i, item in enumerate(plan.items) if item.image_id == image_id), None)
+        if image is None or self.manifest["config"]["save_maps"] != "full":
+            return None
+        first = {"model": plan.models[0], "baseline": plan.baselines[0], "repeat": 0}
+        units = [u for u in plan.units(plan.block_of[image])
+                 if u.image == image and {k: getattr(u, k) for k in first} == first]  # fmt: skip
+        for store in self._stores:
+            found = MapArchive(store.folder, plan).read(units)
+            if found is not None:
+                return found
+        return None
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML file that needs nothing else."""
@@ -159,16 +167,15 @@ class BenchRun:
 
     @cached_property
     def _units(self) -> "DataFrame":
-        table = self._frame
-        return table[table["kind"] == "unit"].reset_index(drop=True)
+        import pyarrow.compute as pc
+
+        return self._arrow.filter(pc.equal(self._arrow["kind"], "unit")).to_pandas()
 
     @cached_property
     def _plan(self) -> Plan:
         config = self.manifest["config"]
-        names = BenchConfig.__dataclass_fields__
-        options = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in names and k != "methods"
-        }
+        names = set(BenchConfig.__dataclass_fields__) - {"methods"}
+        options: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in names}
         methods = tuple((str(name), int(n)) for name, n in config["methods"])
         return plan_of(BenchConfig(**options), self._stores[0].plan_items(), methods, config)
 

@@ -144,8 +144,7 @@ class Blocks:
 
     def _finish(self, block: Block) -> None:
         if self._archive is not None:
-            found = (self.store.recall(u.id) for u in block.units)
-            self._archive.write(block.units, [None if f is None else f.values for f in found])
+            self._archive.write((u, f) for u in block.units if (f := self.store.recall(u.id)) is not None)
         self.store.write_part(self.plan.part_name(block.number), self._table(block))
         self.store.forget([u.id for u in block.units] + [self.plan.pairs_id(i) for i in block.missing])
         del self._open[block.number]

@@ -51,7 +51,7 @@ def identify(
     classifiers = {name: load(name) for name in config.models}
     weights = {name: weights_digest(c) for name, c in classifiers.items()}
     known = before["numerics"][0]["batches"] if before is not None else {}
-    batches = {n: tuple(known[n]) if n in known else measured_batches(c) for n, c in classifiers.items()}
+    batches = {n: tuple(known[n]) if n in known else _batches(c, config) for n, c in classifiers.items()}
     methods = tuple((m.name, config.repeats if m.draws else 1) for m in choose_methods(config.methods))
     of = {
         **asdict(config),
@@ -65,13 +65,20 @@ def identify(
     setup = Setup(
         methods=config.methods,
         look=Look(config.target, config.baselines[0], config.segments, config.layer),
-        terms=Terms(config.budget, config.seed, config.metric_steps, probabilities=True),
+        terms=Terms(config.budget, config.seed, config.metric_steps, probabilities=True, hosts=config.hosts),
         agreement=config.agreement,
         threads=running.threads,
         weights=weights,
         batches=batches,
+        keep_pixels=config.save_maps == "full",
     )
     return Identity(of, numerics), setup, methods
+
+
+def _batches(classifier: Classifier, config: BenchConfig) -> tuple[int, str]:
+    if config.batch_size is not None:
+        return config.batch_size, "contiguous_format"
+    return measured_batches(classifier)
 
 
 def plan_of(

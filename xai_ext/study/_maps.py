@@ -1,14 +1,15 @@
 """Maps of a run as a Zarr array per model: float16 of each map over its largest value, one chunk per map."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xai_ext._checks import InputError
-from xai_ext._types import FloatArray
+from xai_ext._types import AnyArray, FloatArray
 from xai_ext.study._plan import Plan, Unit
+from xai_ext.study._worker import Found
 
 _HALF = "float16"
 
@@ -23,33 +24,38 @@ class MapArchive:
             raise InputError(f'maps need zarr ({error}); fix: pip install "xai-ext[maps]"') from error
         self._zarr, self._path, self._plan = zarr, folder / "maps.zarr", plan
 
-    def write(self, units: Sequence[Unit], maps: Sequence[FloatArray | None]) -> None:
-        """Maps of a finished block; None leaves a hole."""
+    def write(self, found: Iterable[tuple[Unit, Found]]) -> None:
+        """Maps of a finished block, and what the models saw."""
         root = self._zarr.open_group(self._path, mode="a")
-        for unit, values in zip(units, maps, strict=True):
-            if values is None:
+        for unit, one in found:
+            if one.values is None or one.pixels is None:
                 continue
-            array, scales = self._arrays(root, unit.model, values.shape)
-            scale = float(np.abs(values).max()) or 1.0
-            array[unit.image, self._column(unit)] = (values / scale).astype(_HALF)
+            array, scales, pixels = self._arrays(root, unit.model, one.values.shape)
+            scale = float(np.abs(one.values).max()) or 1.0
+            array[unit.image, self._column(unit)] = (one.values / scale).astype(_HALF)
             scales[unit.image, self._column(unit)] = scale
+            if not pixels[unit.image].any():
+                pixels[unit.image] = one.pixels
 
-    def read(self, units: Sequence[Unit]) -> Iterator[tuple[Unit, FloatArray]]:
-        """Those that are there."""
-        root = self._zarr.open_group(self._path, mode="r")
+    def read(self, units: Sequence[Unit]) -> tuple[AnyArray, dict[str, FloatArray]] | None:
+        """Of units of one image and model: what the model saw, and a map per method; None if nothing is there."""
+        name = self._name(units[0].model)
+        if not self._path.exists() or name not in (root := self._zarr.open_group(self._path, mode="r")):
+            return None
+        found: dict[str, FloatArray] = {}
         for unit in units:
-            if self._name(unit.model) not in root:
-                continue
-            scale = float(root[self._name(unit.model) + "-scales"][unit.image, self._column(unit)])
+            scale = float(root[name + "-scales"][unit.image, self._column(unit)])
             if np.isfinite(scale):
-                yield unit, np.asarray(root[self._name(unit.model)][unit.image, self._column(unit)], float) * scale
+                found[unit.method] = np.asarray(root[name][unit.image, self._column(unit)], np.float64) * scale
+        return (np.asarray(root[name + "-pixels"][units[0].image]), found) if found else None
 
-    def _arrays(self, root: Any, model: str, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    def _arrays(self, root: Any, model: str, shape: tuple[int, ...]) -> tuple[Any, ...]:
         name, size = self._name(model), (len(self._plan.items), self._plan.units_per_image // len(self._plan.models))
         if name not in root:
             root.create_array(name, shape=(*size, *shape), chunks=(1, 1, *shape), dtype=_HALF)
             root.create_array(name + "-scales", shape=size, chunks=(1, size[1]), dtype="float64", fill_value=np.nan)
-        return root[name], root[name + "-scales"]
+            root.create_array(name + "-pixels", shape=(size[0], *shape, 3), chunks=(1, *shape, 3), dtype="uint8")
+        return root[name], root[name + "-scales"], root[name + "-pixels"]
 
     def _name(self, model: str) -> str:
         return f"model-{self._plan.models.index(model)}"

@@ -20,7 +20,8 @@ _MOST_PARTS = 5000
 class BenchConfig:
     """What decides results; the fields are options of ``xai-ext bench``.
 
-    `columns`, `limit` and `allow_outside` say how data are read, `images_per_part` how many images share a file.
+    `batch_size` None is measured once and then kept in the manifest; runs in several folders that are to be read as
+    one need a number. `images_per_part` says how many images share a file.
     """
 
     models: tuple[str, ...] = ("efficientnet_lite0",)
@@ -31,6 +32,8 @@ class BenchConfig:
     repeats: int = 3
     segments: str = "slic:50"
     layer: str | None = None
+    hosts: str = "prepared"
+    batch_size: int | None = None
     seed: int = 0
     metric_steps: int = 28
     limit: int | None = None
@@ -42,7 +45,7 @@ class BenchConfig:
         check_at_least("budget", self.budget, 4)
         check_at_least("repeats", self.repeats, 1)
         check_choice("save_maps", self.save_maps, MAPS)
-        for name in ("limit", "images_per_part"):
+        for name in ("limit", "images_per_part", "batch_size"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
         for name in ("models", "baselines"):

@@ -28,7 +28,7 @@ from xai_ext.study.unit import Look, Scene, Terms, UnitResult, make_scene, run_u
 PACKAGES = ("torch", "numpy", "scipy", "captum", "shap", "lime", "scikit-image", "scikit-learn", "pillow")
 _MODELS, _SCENES = 2, 4  # kept
 _MASK_LEFT = 0.1
-_NOT_PLAIN = ("method", "values", "notes", "repeat")
+_NOT_PLAIN = ("method", "values", "curves", "notes", "repeat")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Setup:
     threads: int
     weights: Mapping[str, str]
     batches: Mapping[str, tuple[int, str]]
+    keep_pixels: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,7 @@ class Found:
     meta: dict[str, Any]
     values: FloatArray | None = None
     labels: IntArray | None = None
+    pixels: AnyArray | None = None
 
 
 class Worker:
@@ -113,7 +115,8 @@ class Worker:
         self._task = task  # what the scene is made from is no part of its key
         scene = self._scene(task.item, unit.model, unit.baseline)
         found = run_unit(self._methods[unit.method], scene, unit.repeat, self.setup.terms, self.on_rows)
-        return Found(_meta(found, scene), found.values, scene.labels.astype(np.uint16))
+        pixels = scene.pixels if self.setup.keep_pixels else None
+        return Found(_meta(found, scene), found.values, scene.labels.astype(np.uint16), pixels)
 
     def _load(self, name: str) -> Classifier:
         classifier = load(name)

@@ -20,7 +20,7 @@ from xai_ext.study._progress_lines import Progress
 from xai_ext.study._scheduler import Scheduler, TooManyFailures
 from xai_ext.study._worker import Setup, versions
 from xai_ext.study.data import Item, Reading, read_data
-from xai_ext.study.engine import Engine, Processes, Serial
+from xai_ext.study.engine import Engine, Processes, Serial, warm_up
 from xai_ext.study.store import Store
 
 DONE, SOME_FAILED, NOTHING = 0, 3, 4
@@ -54,6 +54,8 @@ def bench(data: str | Sequence[str], *, out: str | Path, reading: Reading | None
     or order. Rows per forward are measured once and then kept in the manifest, because they change the last bits.
     """
     config, running = split_options(options)
+    if running.engine == "processes":
+        warm_up()
     sources = (data,) if isinstance(data, str) else tuple(data)
     store = Store(out)
     store.create()

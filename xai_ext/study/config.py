@@ -105,7 +105,7 @@ def read_config(path: Path, *, allow_import: bool = False) -> dict[str, Any]:
         check_choice(f"a table of {path.name}", table, ("compare", "bench", "methods"))
     options, settings = content.get("compare", {}), content.get("methods", {})
     if not isinstance(options, dict) or not isinstance(settings, dict):
-        raise InputError(f"{path.name} must hold tables: [compare], [methods.\"rise\"]")
+        raise InputError(f'{path.name} must hold tables: [compare], [methods."rise"]')
     known = [f.name for f in fields(Config) if f.name != "settings"]
     for key in options:
         check_choice(f"an option in {path.name}", key, known)
@@ -145,7 +145,7 @@ def _refuse_code(name: str, options: Mapping[str, Any]) -> None:
     if ":" in model and model.partition(":")[0] not in ("torchvision", "timm", "hf"):
         words.append(model)
     words = [w for w in words if w.partition(":")[0] not in ("slic", "grid")]
-    if any(w for w in words if not Path(w).suffix in (".png", ".npy")):
+    if any(w for w in words if Path(w).suffix not in (".png", ".npy")):
         raise InputError(f"{name} names code to run ({', '.join(words)}); fix: --allow-import if you trust the file")
 
 

@@ -20,6 +20,8 @@ from xai_ext.study._worker import Setup, Worker
 
 What = Literal["ready", "done", "error", "died"]
 _LOG_TAIL = 2000  # characters
+_IMPORTED = ("xai_ext.study._worker", "xai_ext.study._pairs", "xai_ext.attr._builtin", "xai_ext.explainers._builtin",
+             "xai_ext.lime_image", "pandas")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ class Serial:
 
 
 class Processes:
-    """One process and one pipe per worker, ended by the system when the runner ends."""
+    """One process and one pipe per worker; a worker ends when the runner does, however that ends."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup, self._next = setup, 0
-        self._context = multiprocessing.get_context("spawn")
+        self._context = _context()
         self._pipes: dict[int, Connection] = {}
         self._processes: dict[int, Any] = {}
         self._logs = tempfile.TemporaryDirectory(prefix="xai-ext-")
@@ -156,6 +158,26 @@ class Processes:
     def _tail(self, number: int) -> str:
         path = self._log(number)
         return path.read_text("utf-8", "replace")[-_LOG_TAIL:] if path.exists() else ""
+
+
+def warm_up() -> None:
+    """Let the process that workers are forked from import what they need, while the caller does something else."""
+    if _context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def _context() -> Any:
+    """Workers are forked from a process that has imported everything and computed nothing: a new one takes moments.
+
+    Where there is no such thing, each worker imports for itself.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_IMPORTED))
+    return context
 
 
 def outcome(worker: Worker, task: Any) -> tuple[What, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 1
+_ARRAYS = ("values", "labels", "pixels")
 _ABANDONED = 600.0  # seconds
 _PLAN = ("dataset", "image_id", "path", "target", "mask", "boxes", "sha256", "mask_sha256", "size", "mtime_ns")
 
@@ -125,9 +126,9 @@ class Store:
 
         Not flushed to the disk: after a loss of power the archive's checksums tell, and the task is done again.
         """
-        arrays = {n: a for n, a in (("values", found.values), ("labels", found.labels)) if a is not None}
+        arrays = {name: a for name in _ARRAYS if (a := getattr(found, name)) is not None}
         content = io.BytesIO()
-        np.savez(content, meta=np.frombuffer(json.dumps(found.meta).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+        np.savez(content, meta=np.frombuffer(json.dumps(found.meta).encode(), np.uint8), **arrays)
         write_atomically(self.open / f"{id}.npz", content.getvalue(), durable=False)
 
     def recall(self, id: str) -> Found | None:
@@ -136,7 +137,7 @@ class Store:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 meta = json.loads(arrays["meta"].tobytes())
-                return Found(meta, *(arrays[n] if n in arrays else None for n in ("values", "labels")))
+                return Found(meta, *(arrays[n] if n in arrays else None for n in _ARRAYS))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -93,12 +93,15 @@ class Terms:
         Of the curves of deletion and insertion.
     probabilities : bool
         Also areas under curves of the softmax, named ``srg@prob``; they cost no second run of the model.
+    hosts : {"prepared", "as-is"}
+        Do Captum's activation hooks get a copy of the network in which they see every activation?
     """
 
     budget: int = 500
     seed: int = 0
     n_steps: int = 28
     probabilities: bool = False
+    hosts: str = "prepared"
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +228,10 @@ def seed_of(seed: int, digest: str, method: str, repeat: int) -> int:
 def _task(method: Method, scene: Scene, repeat: int, terms: Terms, counted: CountedModel) -> Task:
     s = scene
     seed = seed_of(terms.seed, s.digest, method.name, repeat)
-    return Task(counted, s.x.clone(), s.baseline, s.target, s.labels, terms.budget, s.batch_size, s.layer, seed)
+    return Task(
+        counted, s.x.clone(), s.baseline, s.target, s.labels, terms.budget, s.batch_size, s.layer, seed, terms.hosts,
+        s.f_input, s.f_baseline,
+    )  # fmt: skip
 
 
 def _status(found: MapResult, cost: int, budget: int) -> str:
