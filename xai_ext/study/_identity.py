@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xai_ext._randomness import preserved_generators
 from xai_ext.models import Classifier, Preprocess, load
 from xai_ext.study._plan import RESULTS_VERSION, BenchConfig, Plan, Running, differing, hash_of
 from xai_ext.study._worker import Setup, measured_batches, versions, weights_digest
@@ -48,7 +49,8 @@ def identify(
     config: BenchConfig, running: Running, items: Sequence[Item], before: Mapping[str, Any] | None
 ) -> tuple[Identity, Setup, tuple[tuple[str, int], ...]]:
     """Load the models once: their digests, and the fastest batches where no earlier run fixed them."""
-    classifiers = {name: load(name) for name in config.models}
+    with preserved_generators():  # networks draw their first weights
+        classifiers = {name: load(name) for name in config.models}
     weights = {name: weights_digest(c) for name, c in classifiers.items()}
     known = before["numerics"][0]["batches"] if before is not None else {}
     batches = {n: tuple(known[n]) if n in known else _batches(c, config) for n, c in classifiers.items()}

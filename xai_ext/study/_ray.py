@@ -27,6 +27,7 @@ class Ray:
     def __init__(self, setup: Setup, workers: int, address: str | None = None) -> None:
         self._ray = _imported(address)
         self._setup, self._next = setup, 0
+        self.pids: dict[int, int] = {}
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, int] = {}
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
@@ -62,10 +63,6 @@ class Ray:
         if worker in self._actors:
             self._ray.kill(self._actors[worker])
 
-    def pids(self) -> list[int]:
-        """Of living workers."""
-        return [int(pid) for pid in self._ray.get([a.pid.remote() for a in self._actors.values()])]
-
     def close(self) -> None:
         """See `Engine`."""
         for actor in self._actors.values():
@@ -78,7 +75,10 @@ class Ray:
             what, payload = self._ray.get(reference)
         except self._ray.exceptions.RayActorError as error:
             self._actors.pop(number, None)
+            self.pids.pop(number, None)
             return Event(number, "died", {"exit": None, "log": str(error)[-2000:]})
+        if what == "ready":
+            self.pids[number] = payload["pid"]
         return Event(number, what, payload)
 
     def _check_room(self, workers: int) -> None:
@@ -97,9 +97,6 @@ class _Actor:
 
     def hello(self) -> tuple[str, Any]:
         return "ready", self._worker.hello()
-
-    def pid(self) -> int:
-        return os.getpid()
 
     def run(self, task: Any) -> tuple[str, Any]:
         return outcome(self._worker, task)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,6 +17,7 @@ from PIL import Image
 
 from xai_ext._batching import Plan as BatchPlan
 from xai_ext._batching import fix_plan, measured_plan
+from xai_ext._randomness import preserved_generators
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.models import Classifier, Preprocess, load
 from xai_ext.study import inputs
@@ -103,7 +105,8 @@ class Worker:
     def hello(self) -> dict[str, Any]:
         """Versions and digests of weights: a worker that differs is refused."""
         with _silence():
-            return {"versions": versions(), "weights": {m: weights_digest(self._model(m)) for m in self.setup.weights}}
+            weights = {m: weights_digest(self._model(m)) for m in self.setup.weights}
+        return {"pid": os.getpid(), "versions": versions(), "weights": weights}
 
     def run(self, task: UnitTask | PairsTask) -> Found:
         """Do one task."""
@@ -119,7 +122,8 @@ class Worker:
         return Found(_meta(found, scene), found.values, scene.labels.astype(np.uint16), pixels)
 
     def _load(self, name: str) -> Classifier:
-        classifier = load(name)
+        with preserved_generators():
+            classifier = load(name)
         batch_size, memory_format = self.setup.batches[name]
         fix_plan(classifier.module, BatchPlan(batch_size, getattr(torch, memory_format)))
         return classifier

@@ -34,7 +34,9 @@ class Event:
 
 
 class Engine(Protocol):
-    """Starts workers, hands them tasks, says what became of them."""
+    """Starts workers, hands them tasks, says what became of them; `pids` are those of workers that greeted."""
+
+    pids: dict[int, int]
 
     def start(self) -> int:
         """A new worker; it reports "ready"."""
@@ -64,6 +66,7 @@ class Serial:
 
     def __init__(self, setup: Setup, on_rows: Callable[[int], None] | None = None) -> None:
         self._setup, self._on_rows = setup, on_rows
+        self.pids: dict[int, int] = {}
         self._worker: Worker | None = None
         self._events: list[Event] = []
 
@@ -97,6 +100,7 @@ class Processes:
     def __init__(self, setup: Setup) -> None:
         self._setup, self._next = setup, 0
         self._context = _context()
+        self.pids: dict[int, int] = {}
         self._pipes: dict[int, Connection] = {}
         self._processes: dict[int, Any] = {}
         self._logs = tempfile.TemporaryDirectory(prefix="xai-ext-")
@@ -129,10 +133,6 @@ class Processes:
         if worker in self._processes:
             self._processes[worker].kill()
 
-    def pids(self) -> list[int]:
-        """Of living workers."""
-        return [p.pid for p in self._processes.values() if p.is_alive()]
-
     def close(self) -> None:
         """See `Engine`."""
         for process in self._processes.values():
@@ -149,7 +149,10 @@ class Processes:
             process = self._processes.pop(number)
             process.kill()
             process.join()
+            self.pids.pop(number, None)
             return Event(number, "died", {"exit": process.exitcode, "log": self._tail(number)})
+        if what == "ready":
+            self.pids[number] = payload["pid"]
         return Event(number, what, payload)
 
     def _log(self, number: int) -> Path:
