@@ -113,8 +113,8 @@ class TestTruth:
 
     @pytest.mark.parametrize(
         ("box", "message"),
-        [("1,2,3", "four integers"), ("a,b,c,d", "four integers"), ("3,2,1,4", "inside the photo of 6x5"),
-         ("0,0,7,5", "inside the photo"), ("-1,0,3,3", "inside the photo"), ("", "no box"), (";", "no box")],
+        [("1,2,3", "must be x0,y0,x1,y1"), ("a,b,c,d", "must be x0,y0,x1,y1"), ("3,2,1,4", "in the image of 6x5"),
+         ("0,0,7,5", "in the image of 6x5"), ("-1,0,3,3", "in the image"), ("", "no box"), (";", "no box")],
     )  # fmt: skip
     def test_what_is_no_box(self, box, message):
         with pytest.raises(ValueError, match=message):
