@@ -180,14 +180,14 @@ def _planned(config: "Config") -> str:
 
 def _saved(result: "CompareResult", out: Path, report: bool) -> list[Path]:
     from xai_ext.study import output
+    from xai_ext.study._files import DiskFull
 
     try:
         return output.save(result, out, report=report)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        typer.echo(f"xai-ext: the disk of {out} is full; a comparison needs about 10 MB there", err=True)
-        raise typer.Exit(6) from error
+        raise DiskFull(f"the disk of {out} is full; a comparison needs about 10 MB there") from error
 
 
 def _leave(result: "CompareResult") -> None:

@@ -5,9 +5,10 @@ import sys
 
 import typer
 
-from xai_ext import _cli_compare
+from xai_ext import _cli_bench, _cli_compare
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+_cli_bench.register(app)
 
 
 @app.callback()
@@ -43,18 +44,19 @@ def main() -> None:
     try:
         app()
     except SystemExit as stop:
-        if stop.code in (2, 6):
-            _tell_json("see stderr", int(stop.code))
+        if stop.code == 2:  # an unknown option
+            _tell_json("see stderr", 2)
         raise
     except Exception as error:
         from xai_ext._checks import InputError, InputTypeError
 
         mendable = isinstance(error, InputError | InputTypeError)
-        _tell_json(str(error), 2 if mendable else 1)
+        code = int(getattr(error, "exit_code", 2)) if mendable else 1
+        _tell_json(str(error), code)
         if not mendable:
             raise
         typer.echo(f"xai-ext: {error}", err=True)
-        sys.exit(2)
+        sys.exit(code)
 
 
 def _tell_json(error: str, code: int) -> None:

@@ -123,7 +123,7 @@ def test_truth_adds_localisation():
     scene = make_scene(photo(), conv(), Look(segments="grid:3x3", batch_size=8), mask=mask)
     perfect = method(lambda task: MapResult(scene.truth.astype(float)))
     metrics = run_unit(perfect, scene, 0, TERMS).metrics
-    names = ("iou", "f_score", "iou_range", "f_score_range", "max_iou", "pointing_game", "mass_accuracy")
+    names = ("iou", "f_score", "iou@range", "f_score@range", "max_iou", "pointing_game", "mass_accuracy")
     assert all(metrics[name] == 1 for name in names)
 
 

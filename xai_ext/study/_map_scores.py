@@ -33,8 +33,8 @@ CURVES = ("deletion", "insertion", "srg")
 LOCALISATION: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "iou": partial(iou, threshold=MaskArea()),
     "f_score": partial(f_score, threshold=MaskArea()),
-    "iou_range": partial(iou, threshold=RangeFraction(0.3)),
-    "f_score_range": partial(f_score, threshold=RangeFraction(0.3)),
+    "iou@range": partial(iou, threshold=RangeFraction(0.3)),
+    "f_score@range": partial(f_score, threshold=RangeFraction(0.3)),
     "max_iou": max_iou,
     "pointing_game": pointing_game,
     "mass_accuracy": mass_accuracy,
