@@ -183,8 +183,9 @@ class TestPrivacy:
             assert name in text
 
     def test_no_absolute_path_leaves_in_a_run(self):
-        error = 'Traceback\n  File "/home/ada/lib/x.py", line 3\nOSError: /srv/secret/weights.pt'
-        failures = [{"image_id": "image 1", "method": "lime", "status": "failed", "error": error}]
+        traceback = 'Traceback\n  File "/home/ada/lib/x.py", line 3'
+        failures = [{"image_id": "image 1", "method": "lime", "where": "failed", "traceback": traceback,
+                     "note": "OSError: /srv/secret/weights.pt"}]  # fmt: skip
         manifest = {"config": {"data": "/home/ada/set", "mask": "~/m.png"}, "host": "ada-laptop", "pid": 7,
                     "versions": {"torch": "2.13.0"}}  # fmt: skip
         text = bench_report(replace(run(), failures=failures, manifest=manifest))
@@ -307,3 +308,8 @@ def test_a_run_of_one_method_says_why_nothing_is_compared():
     text = bench_report(Alone(rows[rows.method == "rise"], None, {}, [], {}))
     assert "there is nothing to report" in text
     assert "There is one method only." in text
+
+
+def test_a_run_without_a_finished_image_is_refused():
+    with pytest.raises(ValueError, match=r"nothing to report: no image is finished .* fix: continue the run"):
+        bench_report(replace(run(), rows=run().table()[:0]))

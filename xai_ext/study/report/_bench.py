@@ -11,7 +11,7 @@ from xai_ext._types import AnyArray, FloatArray
 from xai_ext.study._report import DisagreementReport
 from xai_ext.study.report._answers import answers, first_measure
 from xai_ext.study.report._bench_scores import SETTING, charts, compared, score_tables
-from xai_ext.study.report._disagreement_tables import disagreement_tables
+from xai_ext.study.report._disagreement_tables import disagreement_tables, listed
 from xai_ext.study.report._page import version
 from xai_ext.study.report._pictures import heatmap, overlay, photo
 from xai_ext.study.report._privacy import file_only, shareable, without_paths
@@ -31,6 +31,10 @@ _LIMITS = (
     "Tests are corrected within a family of one data set, model, baseline and metric, not over families.",
     "Agreement of methods does not make any of them right.",
 )
+_OF_FAILURES = {
+    "image_id": "image", "dataset": "data set", "model": "model", "baseline": "baseline", "method": "method",
+    "repeat": "repeat", "where": "what became of it", "note": "why",
+}  # fmt: skip
 _COUNTERS = ("cost", "metric_rows", "std_error_max", "f_x", "f_baseline")
 
 
@@ -66,15 +70,18 @@ class RunWithMaps(Protocol):
 
 def context(run: Run) -> dict[str, Any]:
     """Everything the template shows."""
-    table = metric_rows(run.table())
+    whole = run.table()
+    table = metric_rows(whole)
+    if not len(table):
+        raise InputError("there is nothing to report: no image is finished by all methods; fix: continue the run")
     found, refused = _disagreement(run)
     names = [m for m in METRICS if (table.metric.str.partition("@")[0] == m).any()]
-    methods, images = table.method.nunique(), len(table[["dataset", "image_id"]].drop_duplicates())
+    methods, images = table.method.nunique(), _n_images(table)
     title = f"{methods} methods on {images} images"
     gallery = _gallery(run, found)
     sections = [s for s in _SECTIONS if s[0] != "gallery" or gallery]
     return {
-        "title": title, "sections": sections, "lead": _lead(table), "numbers": _numbers(table, run),
+        "title": title, "sections": sections, "lead": _lead(table, whole), "numbers": _numbers(table, run),
         "answers": answers(found) if found else [], "refused": refused,
         "charts": charts(table, found), "scores": score_tables(table), "compared": compared(table),
         **_matrices(found), "details": disagreement_tables(found) if found else [],
@@ -103,12 +110,17 @@ def _disagreement(run: Run) -> tuple[DisagreementReport | None, str]:
         return None, without_paths(str(reason))
 
 
-def _lead(table: DataFrame) -> str:
-    settings = len(table[SETTING].drop_duplicates())
+def _lead(table: DataFrame, whole: DataFrame) -> str:
+    settings, (done, seen) = len(table[SETTING].drop_duplicates()), map(_n_images, (table, whole))
     return (
-        f"Every number is over the images that all {table.method.nunique()} methods finished; intervals are 95 %, over "
-        f"images. {'One setting' if settings == 1 else f'{settings} settings'} of data set, model and baseline."
+        f"Every number is over the {done if done == seen else f'{done} of {seen}'} images that all "
+        f"{table.method.nunique()} methods finished; intervals are 95 %, over images. "
+        f"{'One setting' if settings == 1 else f'{settings} settings'} of data set, model and baseline."
     )
+
+
+def _n_images(table: DataFrame) -> int:
+    return len(table[["dataset", "image_id"]].drop_duplicates())
 
 
 def _numbers(table: DataFrame, run: Run) -> list[tuple[str, str]]:
@@ -156,23 +168,23 @@ def _gallery(run: Run, found: DisagreementReport | None) -> list[dict[str, Any]]
 def _failures(run: Run) -> Table | None:
     if not run.failures:
         return None
-    frame = DataFrame([{k: _one_line(v) for k, v in failure.items()} for failure in run.failures])
-    return of_frame("failures", "Units that failed or were set aside; the rest of the run went on.", frame,
-                    clean=without_paths)  # fmt: skip
-
-
-def _one_line(value: Any) -> str:
-    """The last line of a traceback says what happened."""
-    lines = str(value).strip().splitlines()
-    return lines[-1] if lines else ""
+    frame = DataFrame([{k: f.get(k) for k in _OF_FAILURES} for f in run.failures])
+    caption = "Units that failed or were set aside; the rest of the run went on."
+    return of_frame("failures", caption, frame, _OF_FAILURES, clean=without_paths)
 
 
 def _settings(manifest: Mapping[str, Any]) -> dict[str, str]:
-    config = manifest.get("config", {})
-    kept = {k: manifest[k] for k in ("config_hash", "numerics", "created", "data_digest") if k in manifest}
-    return shareable({**(config if isinstance(config, Mapping) else {}), **kept})
+    config = {k: listed(v) for k, v in dict(manifest.get("config", {})).items() if v is not None}
+    kept = {k: str(manifest[k]) for k in ("config_hash", "created") if k in manifest}
+    first = _numerics(manifest)
+    kept |= {k: str(first[k]) for k in ("device", "threads") if k in first}
+    return shareable({**config, **kept})
 
 
 def _versions(manifest: Mapping[str, Any]) -> dict[str, str]:
-    found = manifest.get("versions", {})
-    return shareable(found) if isinstance(found, Mapping) else {}
+    return shareable(dict(manifest.get("versions") or _numerics(manifest).get("versions", {})))
+
+
+def _numerics(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the first start; a run that was continued with other versions lists more."""
+    return dict((manifest.get("numerics") or [{}])[0])

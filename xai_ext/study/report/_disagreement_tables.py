@@ -58,14 +58,15 @@ def disagreement_tables(found: DisagreementReport) -> list[tuple[str, Table]]:
 
 
 def _setup(found: DisagreementReport) -> Table:
-    words = {k: _listed(v) for k, v in found.setup.items() if k not in ("versions", "n_images", "seeds")}
+    words = {k: listed(v) for k, v in found.setup.items() if k not in ("versions", "n_images", "seeds")}
     words["images"] = str(found.setup["n_images"])
     return pairs("section-setup", "1. What was compared, and how maps were read.", words)
 
 
-def _listed(value: object) -> str:
+def listed(value: object) -> str:
+    """A setting in words."""
     if isinstance(value, dict):
         return ", ".join(f"{k}: {v}" for k, v in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(str(v) or "(unnamed)" for v in value) or "none"
+        return ", ".join(" x ".join(map(str, v)) if isinstance(v, list | tuple) else str(v) or "-" for v in value)
     return str(value)
