@@ -24,13 +24,15 @@ LAYERS = [
         "_superpixels",
         "game",
         "explanation",
+        "_plot_maps",
         "_captum_compat",
         "_shap_compat",
     ),
     ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
-    ("methods", "_plot_maps"),
-    ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "_plot_sheets", "plots"),
-    ("study", "_register"),
+    ("methods", "_plot_series"),
+    ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image"),
+    ("study", "_register", "plots", "_plot_agreement", "_plot_players", "_plot_sheets", "_plot_tables"),
+    ("_cli_compare", "_cli_bench"),
     ("cli",),
 ]
 FORBIDDEN = {  # beyond the layers: (importer, imported)

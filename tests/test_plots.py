@@ -1,6 +1,5 @@
 """Figures, by what is in them."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -116,28 +115,10 @@ class TestPlayers:
         assert ax.get_ylim()[0] == 0
 
 
-def test_no_figure_stays_open_and_no_setting_changes():
-    before, figures = dict(mpl.rcParams), plt.get_fignums()
-    plots.attribution_grid(IMAGE, {"a": SIGNED}, truth=TRUTH)
-    assert plt.get_fignums() == figures
-    assert dict(mpl.rcParams) == before
-
-
 def test_without_axes_pyplot_makes_them():
     ax = plots.segments(IMAGE, np.zeros((20, 30), int))
     assert ax.figure.number in plt.get_fignums()
     plt.close(ax.figure)
-
-
-class TestAgreementMatrix:
-    def test_every_number_is_written_and_what_is_missing_stays_blank(self):
-        matrix = np.array([[1.0, 0.25, np.nan], [0.25, 1, -0.5], [np.nan, -0.5, 1]])
-        fig = plots.agreement_matrix(["a", "b", "c"], matrix, np.array([1.0, 0.75, np.nan]), title="photo")
-        left, right = fig.axes[:2]
-        assert sorted(t.get_text() for t in left.texts) == sorted(["1.00"] * 3 + ["0.25"] * 2 + ["-0.50"] * 2)
-        assert [t.get_text() for t in right.texts] == ["1.00", "0.75"]
-        assert [t.get_text() for t in left.get_yticklabels()] == ["1  a", "2  b", "3  c"]
-        np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), matrix)
 
 
 def test_an_anomaly_sheet_has_a_row_per_sample_and_a_column_per_map():

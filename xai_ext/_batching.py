@@ -21,6 +21,7 @@ _REORDERING = 1e-10  # seconds per byte that writing images with channels last t
 _PATIENCE = 2.0  # seconds after which no larger batch is tried
 
 _plans: WeakKeyDictionary[Any, dict[tuple[Any, ...], "Plan"]] = WeakKeyDictionary()
+_fixed: WeakKeyDictionary[Any, "Plan"] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Plan:
 
     batch_size: int
     memory_format: torch.memory_format = torch.contiguous_format
+
+
+def fix_plan(module: nn.Module, plan: Plan) -> None:
+    """Use this plan for the module from now on: what is timed differs from process to process, and so would bits."""
+    _fixed[module] = plan
 
 
 def measured_plan(forward: Callable[..., Tensor], images: tuple[Tensor, ...]) -> Plan:
@@ -44,6 +50,8 @@ def measured_plan(forward: Callable[..., Tensor], images: tuple[Tensor, ...]) ->
     model, name = owner(forward)
     if is_training(model):
         return Plan(1)
+    if isinstance(model, nn.Module) and model in _fixed:
+        return _fixed[model]
     key = (name, torch.get_num_threads(), *((i.shape, i.dtype, i.device) for i in images))
     try:
         known = _plans.setdefault(model, {})

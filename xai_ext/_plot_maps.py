@@ -19,6 +19,7 @@ def overlay(
     image: AnyArray,
     values: FloatArray,
     *,
+    signed: bool | str = "auto",
     percentile: float = 99.5,
     truth: BoolArray | None = None,
     ax: "Axes | None" = None,
@@ -29,7 +30,9 @@ def overlay(
     ----------
     image : array (H, W, 3) or (H, W), uint8 or 0..1
     values : array (H, W)
-        Diverging colours centred at 0 when any value is negative, else from 0 up.
+        What is not finite stays uncoloured.
+    signed : bool or "auto"
+        Diverging colours centred at 0, or colours of the size alone; "auto": diverging when any value is negative.
     percentile : float
         Of abs(values), which gets the full colour; a few extreme pixels do not pale the rest.
     truth : bool array (H, W), optional
@@ -41,11 +44,11 @@ def overlay(
         raise InputError(f"values must have the image's shape {image.shape[:2]}, got {values.shape}")
     ax = axes(ax)
     ax.imshow(grey(image), cmap="gray", vmin=0, vmax=1)
-    scale = _scale(values, percentile)
-    if scale > 0:
-        ax.imshow(_coloured(values, scale))
+    colours = coloured(values, signed=signed, percentile=percentile)
+    if colours is not None:
+        ax.imshow(colours)
     else:
-        ax.text(0.5, 0.5, "all zero", transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
+        say(ax, "all zero")
     if truth is not None and truth.any() and not truth.all():
         ax.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=1.2)
     ax.set_axis_off()
@@ -76,21 +79,33 @@ def legend(fig: "Figure", with_truth: bool) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
 
 
-def _coloured(values: FloatArray, scale: float) -> FloatArray:
-    strength = np.clip(np.abs(values) / scale, 0, 1)
-    if (values < 0).any():
-        colours = _colours("RdBu_r")(np.clip(values / scale, -1, 1) / 2 + 0.5)
+def coloured(values: FloatArray, *, signed: bool | str = "auto", percentile: float = 99.5) -> FloatArray | None:
+    """Colours (H, W, 4) of a map, opacity by strength; None where all is zero or nothing is finite."""
+    known = np.where(np.isfinite(values), values, 0.0)
+    scale = float(np.percentile(np.abs(known), percentile)) or float(np.abs(known).max())
+    if scale == 0:
+        return None
+    strength = np.clip(np.abs(known) / scale, 0, 1)
+    if signed is True or (signed == "auto" and (known < 0).any()):
+        colours = _colours("RdBu_r")(np.clip(known / scale, -1, 1) / 2 + 0.5)
     else:
         colours = _colours("viridis")(strength)
     colours[..., 3] = _OPACITY * strength
     return np.asarray(colours)
 
 
-def _scale(values: FloatArray, percentile: float) -> float:
-    finite = np.abs(values[np.isfinite(values)])
-    if not finite.size:
-        return 0.0
-    return float(np.percentile(finite, percentile)) or float(finite.max())
+def blended(image: AnyArray, values: FloatArray) -> FloatArray:
+    """The picture (H, W, 3) in 0..1 that `overlay` draws; a map that is all zero leaves the grey image."""
+    under = np.repeat(grey(image)[:, :, None], 3, axis=2)
+    colours = coloured(values)
+    if colours is None:
+        return under
+    return np.asarray(under * (1 - colours[..., 3:]) + colours[..., :3] * colours[..., 3:])
+
+
+def say(ax: "Axes", words: str) -> None:
+    """Words in the middle of a picture."""
+    ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", backgroundcolor="white")
 
 
 def _colours(name: str) -> Any:

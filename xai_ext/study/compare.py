@@ -1,86 +1,102 @@
-"""One image, one target: every method at an equal budget, scored and drawn."""
+"""One image: every method at an equal budget, scored, with what may be said of it."""
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from signal import Signals
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from xai_ext._batching import measured_plan
-from xai_ext._checks import check_at_least, check_choice
-from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
-from xai_ext._types import BoolArray, FloatArray, IntArray
-from xai_ext.metrics import (
-    MaskArea,
-    Protocol,
-    deletion_insertion,
-    gini,
-    iou,
-    mass_accuracy,
-    pointing_game,
-    roc_auc,
-)
+from xai_ext._batching import Plan, fix_plan, measured_plan
+from xai_ext._checks import check_choice
+from xai_ext._task import Cancelled, Method, Size
+from xai_ext._types import BoolArray, FloatArray
 from xai_ext.models import Classifier, load
 from xai_ext.study import inputs
-from xai_ext.study._score import Score
-from xai_ext.study.layer import find_layer
-from xai_ext.study.methods import REFERENCE_DRAWS, choose_methods
+from xai_ext.study._map_scores import Curves
+from xai_ext.study._progress import Display, Stop, duration, stoppable
+from xai_ext.study._score import Score, score_of
+from xai_ext.study._verdict import verdict
+from xai_ext.study.config import PROGRESS, Config
+from xai_ext.study.methods import REFERENCE_DRAWS, Wanted, choose_methods
 from xai_ext.study.photo_agreement import PhotoAgreement, photo_agreement
+from xai_ext.study.targets import resolve_targets, top_classes
 from xai_ext.study.threads import fastest_threads
+from xai_ext.study.unit import Look, Scene, Terms, UnitResult, make_scene, run_unit
 
-PROGRESS = ("auto", "bar", "none")
-Advance = Callable[[str, int], None]
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a comparison was asked for; the fields are the options of ``xai-ext compare``."""
-
-    image: str = inputs.BUILT_IN
-    model: str = "efficientnet_lite0"
-    methods: str = "default"
-    target: str = "top1"
-    budget: int = 500
-    baseline: str = "zero"
-    segments: str = "slic:50"
-    mask: str | None = None
-    layer: str | None = None
-    seed: int = 0
-    runs: int = 3
+_SAME = 1e-6  # of the largest absolute value
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """The image, the model and what is explained of it."""
+class Setup:
+    """A comparison before anything is explained.
 
+    Attributes
+    ----------
+    scenes : list of Scene
+        One per target.
+    seconds_per_row : float
+        Median of three bare forwards.
+    """
+
+    config: Config
+    methods: list[Method]
     classifier: Classifier
-    pixels: np.ndarray
-    x: Tensor
-    baseline: Tensor
-    labels: IntArray
-    truth: BoolArray | None
-    target: int | None
-    f_input: float
-    f_baseline: float
-    batch_size: int
-    layer: str | None
+    scenes: list[Scene]
+    seconds_per_row: float
+    threads: int
+    warnings: list[str]
+    top: list[tuple[str, float]]
 
     @property
-    def target_name(self) -> str:
-        """The class, or "score" for a model with one output."""
-        return "score" if self.target is None else self.classifier.name_of(self.target)
+    def terms(self) -> Terms:
+        """What all runs share."""
+        c = self.config
+        return Terms(c.budget, c.seed, c.metric_steps, probabilities=True, hosts=c.hosts)
+
+    def planned(self, method: Method) -> int:
+        """Rows of one run of a method, its metrics' included: at most."""
+        labels = self.scenes[0].labels
+        height, width = labels.shape
+        size = Size(self.config.budget, int(labels.max()) + 1, (height, width))
+        return method.planned_cost(size) + 2 + 2 * (self.config.metric_steps - 1)
+
+    @property
+    def total(self) -> int:
+        """Rows of everything."""
+        runs = sum(n_runs(m, self.config.repeats) * self.planned(m) for m in self.methods)
+        return runs * len(self.scenes)
+
+    def table(self) -> str:
+        """Rows per method, and how long all will take."""
+        lines = [f"{m.name:28} {n_runs(m, self.config.repeats):2} x {self.planned(m):5}" for m in self.methods]
+        return "\n".join([*lines, f"{self.total} evaluations at most, about {duration(self.eta)}"])
+
+    @property
+    def eta(self) -> float:
+        """Seconds that all will take."""
+        return self.total * self.seconds_per_row
 
 
 @dataclass(frozen=True, eq=False)
 class CompareResult:
-    """What `compare` found: scores, maps (H, W) of the first runs, their agreement, and the scene they belong to."""
+    """What `compare` found for one target: scores, maps (H, W) and curves of the first runs, agreement, the scene.
+
+    Attributes
+    ----------
+    verdict : list of str
+        What may be said, by rule.
+    warnings : list of str
+    further : tuple of CompareResult
+        The same for the other targets.
+    interrupted : signal or None
+        SIGINT or SIGTERM, where one ended the comparison early.
+    """
 
     config: Config
     scene: Scene
@@ -90,179 +106,190 @@ class CompareResult:
     image_sha256: str
     threads: int
     seconds: float
+    curves: dict[str, Curves] = field(default_factory=dict)
+    verdict: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    top: list[tuple[str, float]] = field(default_factory=list)
+    seconds_per_row: float = 0.0
+    eta_first: float = 0.0
+    further: tuple["CompareResult", ...] = ()
+    interrupted: Signals | None = None
 
 
-def compare(image: str = inputs.BUILT_IN, *, progress: str = "none", **options: Any) -> CompareResult:
+def compare(
+    image: str = inputs.BUILT_IN, *, methods: Wanted = "default", progress: str = "none", **options: Any
+) -> CompareResult:
     """Explain one image by every method at an equal budget, and score the maps.
 
     Parameters
     ----------
     image : str
         Path of a photo, or "coffee".
-    progress : {"none", "auto", "bar"}
-        A bar of model evaluations; "auto" shows it on a terminal.
+    methods : str or sequence of str and Method
+        See `xai_ext.study.methods.choose_methods`.
+    progress : {"none", "auto", "bar", "plain"}
+        A bar of model evaluations, or a line a minute, on stderr; "auto" takes what fits.
     **options
         The other fields of `Config`, which are the options of ``xai-ext compare``.
 
     Returns
     -------
     CompareResult
-        Deletion and insertion follow the score as returned, against `Config.baseline`, over 29 points; IoU is
-        at the truth's area. Methods that draw run `Config.runs` times, each time at the whole budget.
+        Of the first target. Deletion and insertion follow the score as returned and, for logits, the probability
+        (``srg@prob``); IoU is at the truth's area. What a signal interrupts keeps what is finished.
     """
-    config = Config(image=image, **options)
-    check_at_least("budget", config.budget, 4)
-    check_at_least("runs", config.runs, 1)
+    named = methods if isinstance(methods, str) else ",".join(m if isinstance(m, str) else m.name for m in methods)
+    config = Config(image=image, methods=named, **options)
     check_choice("progress", progress, PROGRESS)
     start = time.perf_counter()
-    methods = choose_methods(config.methods)
-    photo, classifier = inputs.read_image(config.image), load(config.model)
-    x = torch.as_tensor(classifier.preprocess(photo))
-    digest = hashlib.sha256(photo.tobytes()).hexdigest()
-    scores, runs = [], {}
-    with (
-        fastest_threads(classifier.module, x) as threads,
-        _bar(methods, config, progress) as advance,
-    ):
-        scene = _scene(config, photo, classifier, x)
-        for method in methods:
-            score, values = _Runner(method, scene, config, digest, advance).run()
-            scores.append(score)
-            if values:
-                runs[method.name] = values
-    draws = {method.name: method.draws for method in methods}
-    agreed = photo_agreement({name: r[: config.runs] for name, r in runs.items()}, draws, scene.labels)
-    maps = {name: values[0] for name, values in runs.items()}
-    return CompareResult(config, scene, scores, maps, agreed, digest, threads, time.perf_counter() - start)
-
-
-def _scene(config: Config, photo: Image.Image, classifier: Classifier, x: Tensor) -> Scene:
-    mask = inputs.read_mask(config.mask, config.image, photo.size)
-    pixels = inputs.crop_pixels(photo, x, classifier)
-    labels = inputs.make_labels(config.segments, pixels)
-    baseline = inputs.make_baseline(config.baseline, x, labels, classifier)
-    with torch.no_grad():
-        ends = classifier.module(torch.cat([x, baseline]))
-    target = inputs.resolve_target(config.target, ends[:1], classifier)
-    column = ends if target is None else ends[:, target]
-    return Scene(
-        classifier=classifier,
-        pixels=pixels,
-        x=x,
-        baseline=baseline,
-        labels=labels,
-        truth=inputs.crop_mask(mask, classifier),
-        target=target,
-        f_input=float(column[0]),
-        f_baseline=float(column[1]),
-        batch_size=measured_plan(classifier.module, (x,)).batch_size,
-        layer=find_layer(classifier.module, x, config.layer),
-    )
-
-
-class _Runner:
-    """One method on the scene."""
-
-    def __init__(self, method: Method, scene: Scene, config: Config, digest: str, advance: Advance) -> None:
-        self.method, self.scene, self.config, self.digest = method, scene, config, digest
-        self.advance = partial(advance, method.name)
-
-    def run(self) -> tuple[Score, list[FloatArray]]:
-        """Its score, and the maps of its runs."""
-        m = self.method
-        try:
-            runs = [self._once(i) for i in range(n_runs(m, self.config))]
-        except Unsupported as reason:
-            return Score(m.name, m.host, m.features, "unsupported", note=str(reason)), []
-        except Exception as error:  # a host that fails on this model must not cost the others' results
-            note = f"{type(error).__name__}: {error}".splitlines()[0]
-            return Score(m.name, m.host, m.features, "failed", note=note), []
-        first, counted, seconds = runs[0]
-        maps = [result.values for result, _, _ in runs]
-        metrics = self._metrics(maps)
-        dearest = max(c.cost for _, c, _ in runs)
-        score = Score(
-            name=m.name,
-            host=m.host,
-            features=m.features,
-            status="ok" if dearest <= self.config.budget else "over_budget",
-            cost=counted.cost,
-            n_forward=counted.n_forward,
-            n_backward=counted.n_backward,
-            model_seconds=counted.seconds,
-            other_seconds=seconds - counted.seconds,
-            std_error_max=None if first.std_error is None else float(first.std_error.max()),
-            runs=len(runs),
-            metrics={name: float(v.mean()) for name, v in metrics.items()},
-            std_errors={name: _std_error(v) for name, v in metrics.items() if len(v) > 1 or not m.draws},
-            note="; ".join(f"{key} {value}" for key, value in first.notes.items()),
-        )
-        return score, maps
-
-    def _once(self, repeat: int) -> tuple[MapResult, CountedModel, float]:
-        counted, start = CountedModel(self.scene.classifier.module, self.advance), time.perf_counter()
-        return self.method.run(self._task(counted, repeat)), counted, time.perf_counter() - start
-
-    def _task(self, counted: CountedModel, repeat: int) -> Task:
-        s = self.scene
-        words = [self.config.seed, _word(self.digest), _word(self.method.name), repeat]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
-        return Task(
-            counted, s.x.clone(), s.baseline, s.target, s.labels, self.config.budget, s.batch_size, s.layer, seed
-        )
-
-    def _metrics(self, maps: list[FloatArray]) -> dict[str, FloatArray]:
-        """Name -> one value per map."""
-        s, given = self.scene, {str(i): torch.from_numpy(values)[None] for i, values in enumerate(maps)}
-        model = CountedModel(s.classifier.module, self.advance)
-        curves = deletion_insertion(model, s.x, given, s.baseline, target=s.target, protocol=Protocol())
-        assert isinstance(curves, dict)  # of as many maps
-        found = {name: [float(getattr(c, name)) for c in curves.values()] for name in CURVES}
-        stacked = torch.from_numpy(np.stack(maps))
-        if s.truth is not None:
-            truth = torch.from_numpy(s.truth).expand_as(stacked)
-            found |= {name: judge(stacked, truth).tolist() for name, judge in LOCALISATION.items()}
-        found["gini"] = cast(Tensor, gini(stacked)).tolist()
-        return {name: np.array(values) for name, values in found.items()}
-
-
-CURVES = ("deletion", "insertion", "srg")
-LOCALISATION: dict[str, Callable[[Tensor, Tensor], Any]] = {
-    "iou": partial(iou, threshold=MaskArea()),
-    "pointing_game": pointing_game,
-    "mass_accuracy": mass_accuracy,
-    "roc_auc": roc_auc,
-}
-
-
-def n_runs(method: Method, config: Config) -> int:
-    """References that draw are cheap."""
-    if not method.draws:
-        return 1
-    return max(REFERENCE_DRAWS, config.runs) if method.host == "reference" else config.runs
-
-
-def _std_error(values: FloatArray) -> float:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
-def _word(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    with set_up(config, choose_methods(methods, config.settings)) as setup, stoppable() as stop:
+        display = Display(progress, setup.total, setup.seconds_per_row, stop)
+        found = _runs(setup, display, stop)
+    results = [_result(setup, scene, runs, stop) for scene, runs in zip(setup.scenes, found, strict=True)]
+    seconds = time.perf_counter() - start
+    first, *others = (replace(r, seconds=seconds) for r in results)
+    return replace(first, further=tuple(others))
 
 
 @contextmanager
-def _bar(methods: list[Method], config: Config, progress: str) -> Iterator[Advance]:
-    """A bar over the rows that all methods and their metrics will need at most."""
-    from tqdm.auto import tqdm
+def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
+    """Everything that comes before the first explanation; inside, torch has the number of threads that is used."""
+    photo = inputs.read_image(config.image)
+    truth = inputs.read_truth(config.mask, config.box, config.image, photo.size)
+    classifier = load(config.model)
+    x = torch.as_tensor(classifier.preprocess(photo))
+    with fastest_threads(classifier.module, x, config.threads) as threads:
+        if config.batch_size is not None:
+            fix_plan(classifier.module, Plan(config.batch_size))
+        scenes, warnings = _scenes(config, photo, classifier, truth)
+        top = top_classes(torch.from_numpy(scenes[0].outputs), classifier)
+        yield Setup(config, methods, classifier, scenes, _seconds_per_row(scenes[0]), threads, warnings, top)
 
-    curve = 2 + 2 * (Protocol().n_steps - 1)
-    costs = [curve + (config.budget if m.fixed_cost is None else m.fixed_cost) for m in methods]
-    total = sum(n_runs(m, config) * cost for m, cost in zip(methods, costs, strict=True))
-    disable = {"none": True, "bar": False, "auto": None}[progress]
-    with tqdm(total=total, unit="eval", disable=disable, smoothing=0.05) as bar:
 
-        def advance(name: str, rows: int) -> None:
-            bar.set_description(name, refresh=False)
-            bar.update(rows)
+def n_runs(method: Method, repeats: int) -> int:
+    """Only methods that draw run again; references are cheap."""
+    if not method.draws:
+        return 1
+    return max(REFERENCE_DRAWS, repeats) if method.host == "reference" else repeats
 
-        yield advance
+
+def _scenes(
+    config: Config, photo: Image.Image, classifier: Classifier, truth: BoolArray | None
+) -> tuple[list[Scene], list[str]]:
+    """One scene per target; they share everything else."""
+    look = Look("top1", config.baseline, config.segments, config.layer, config.batch_size)
+    scene = make_scene(photo, classifier, look, mask=truth)
+    if config.metric_baseline is not None:
+        filled = inputs.make_baseline(config.metric_baseline, scene.x, scene.labels, classifier)
+        scene = replace(scene, metric_baseline=filled)
+    with torch.no_grad():
+        ends = classifier.module(torch.cat([scene.x, scene.baseline]))
+    found = []
+    for target in resolve_targets(config.target, ends[:1], classifier):
+        column = ends if target is None else ends[:, target]
+        found.append(replace(scene, target=target, f_input=float(column[0]), f_baseline=float(column[1])))
+    return found, [w for s in found for w in _warnings(config, s, ends[1:])]
+
+
+def _warnings(config: Config, scene: Scene, at_baseline: torch.Tensor) -> Iterator[str]:
+    if config.model.endswith("@none"):
+        yield "the weights are random: the maps explain an untrained network"
+    name = scene.target_name
+    if scene.f_baseline >= scene.f_input:
+        yield f"{name} scores {scene.f_baseline:.3g} in the baseline and no more, {scene.f_input:.3g}, in the image"
+    elif scene.target is not None and int(at_baseline[0].argmax()) == scene.target:
+        yield f"the model sees {name} in the baseline too; fix: another --baseline"
+
+
+def _seconds_per_row(scene: Scene) -> float:
+    """The median of three forwards as the methods make them."""
+    plan = measured_plan(scene.classifier.module, (scene.x,))
+    batch = scene.x.expand(plan.batch_size, *scene.x.shape[1:]).contiguous(memory_format=plan.memory_format)
+    times = []
+    with torch.no_grad():
+        for _ in range(3):
+            start = time.perf_counter()
+            scene.classifier.module(batch)
+            times.append(time.perf_counter() - start)
+    return sorted(times)[1] / len(batch)
+
+
+Found = dict[str, list[UnitResult]]
+
+
+def _runs(setup: Setup, display: Display, stop: Stop) -> list[Found]:
+    """Per target: method -> its runs; the first runs of all come first, cheapest first."""
+    found: list[Found] = [{m.name: [] for m in setup.methods} for _ in setup.scenes]
+    display.say(f"{', '.join(f'{name} {value:.2f}' for name, value in setup.top)}")
+    display.say(f"{setup.total} evaluations at most, about {duration(setup.eta)}")
+    try:
+        for scene, runs, method, repeat in _order(setup, found):
+            if runs[method.name] and runs[method.name][-1].values is None:
+                continue  # it failed before
+            display.doing(method.name)
+            runs[method.name].append(run_unit(method, scene, repeat, setup.terms, display.advance))
+            if repeat == 0:
+                display.say(_line(scene, runs[method.name][0]))
+    except Cancelled:
+        display.say(f"stopped by {stop.signal.name if stop.signal else 'request'}: what is finished is kept")
+    finally:
+        display.close()
+    return found
+
+
+def _order(setup: Setup, found: Sequence[Found]) -> Iterator[tuple[Scene, Found, Method, int]]:
+    cheapest = sorted(setup.methods, key=setup.planned)
+    most = max(n_runs(m, setup.config.repeats) for m in setup.methods)
+    for repeat in range(most):
+        for method in cheapest:
+            if repeat < n_runs(method, setup.config.repeats):
+                for scene, runs in zip(setup.scenes, found, strict=True):
+                    yield scene, runs, method, repeat
+
+
+def _line(scene: Scene, run: UnitResult) -> str:
+    what = f"SRG {run.metrics['srg']:.2f}" if "srg" in run.metrics else run.note
+    name = f"{run.method.name:28} {scene.target_name[:20]:20}"
+    return f"{name} {run.cost:5} evals {run.seconds:6.1f} s  {run.status}  {what}"
+
+
+def _result(setup: Setup, scene: Scene, found: Found, stop: Stop) -> CompareResult:
+    c = setup.config
+    gain = scene.f_input - scene.f_baseline
+    kept = {name: [r for r in runs if r.values is not None] for name, runs in found.items()}
+    kept = {name: runs for name, runs in kept.items() if runs and len(runs) == len(found[name])}
+    maps = {name: runs[0].values for name, runs in kept.items() if runs[0].values is not None}
+    scores = [score_of(m, found[m.name], n_runs(m, c.repeats), gain) for m in setup.methods]
+    same = _same(maps)
+    scores = [replace(s, same_as=same.get(s.name, "")) for s in scores]
+    values = {name: [r.values for r in runs[: c.repeats] if r.values is not None] for name, runs in kept.items()}
+    agreed = photo_agreement(values, {m.name: m.draws for m in setup.methods}, scene.labels)
+    return CompareResult(
+        c, scene, scores, maps, agreed, scene.digest, setup.threads, 0.0,
+        curves={name: runs[0].curves for name, runs in kept.items()}, verdict=verdict(scores, agreed),
+        warnings=setup.warnings, top=setup.top, seconds_per_row=setup.seconds_per_row, eta_first=setup.eta,
+        interrupted=stop.signal,
+    )  # fmt: skip
+
+
+def _same(maps: Mapping[str, FloatArray]) -> dict[str, str]:
+    """Map -> an earlier one from which it differs by rounding."""
+    found: dict[str, str] = {}
+    names = list(maps)
+    for i, name in enumerate(names):
+        for other in names[:i]:
+            largest = np.abs(maps[other]).max()
+            if other not in found and np.abs(maps[name] - maps[other]).max() <= _SAME * largest:
+                found[name] = other
+                break
+    return found
+
+
+def weights_sha256(classifier: Classifier) -> str:
+    """Of names, types, shapes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(classifier.module.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()

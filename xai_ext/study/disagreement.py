@@ -1,9 +1,8 @@
 """Do methods disagree on a data set, beyond their own noise, by how much, why, and which should one choose?"""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,24 +15,17 @@ from xai_ext.metrics._maps import MapReading
 from xai_ext.metrics.agreement_matrix import DEFAULT
 from xai_ext.metrics.concordance import concordance
 from xai_ext.metrics.disagreement import Candidate, Question, candidates, compared
-from xai_ext.study._records import Records, Settings
+from xai_ext.study._records import Key, Records, Settings
+from xai_ext.study._relations import related, settings_of
 from xai_ext.study._report import DisagreementReport, report
+from xai_ext.study._study_rows import records_from, rows_of
 
-FACTORS = ("method", "model", "baseline", "seed")
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 REFERENCES = ("random", "rolled", "other_image")
 _SSIM_SIDE = 7
 _WHOLE = "pixels"
-
-
-@dataclass(frozen=True, order=True)
-class Key:
-    """Which map: of which method, in which setting."""
-
-    method: str
-    dataset: str = ""
-    model: str = ""
-    baseline: str = ""
-    seed: int = 0
 
 
 class DisagreementStudy:
@@ -104,6 +96,7 @@ class DisagreementStudy:
         mask: Any = None,
         scores: Mapping[Key, Mapping[str, float]] | None = None,
         covariates: Mapping[str, float] | None = None,
+        other_image: Mapping[Key, Any] | None = None,
     ) -> None:
         """Add one image.
 
@@ -126,6 +119,8 @@ class DisagreementStudy:
             Faithfulness and localisation of each map; "n_evals" among them orders equals.
         covariates : dict of name -> float, optional
             Anything about the image that may explain disagreement, such as the probability of the class.
+        other_image : dict of Key -> map, optional
+            Maps of another image, whose agreement is a reference; None: of the image before.
         """
         if not maps:
             raise InputError("maps must name at least one map, got an empty mapping")
@@ -136,6 +131,9 @@ class DisagreementStudy:
         read = {key: self._read(one, None) for key, one in maps.items()}
         record.skipped(key for key, c in read.items() if c is None)
         known = {key: c for key, c in read.items() if c is not None}
+        if other_image is not None:
+            others = {key: self._read(one, None) for key, one in other_image.items()}
+            self._before = {key: c for key, c in others.items() if c is not None}
         self._compare(record, known, _WHOLE)
         self._refer(record, known)
         if feature_mask is not None:
@@ -150,6 +148,17 @@ class DisagreementStudy:
         """The answers, from everything that was added."""
         return report(self._records, self._settings, self._rng.spawn(1)[0])
 
+    def rows(self) -> "DataFrame":
+        """What was collected, one value a row: rows of several studies may be joined and read by `from_rows`."""
+        return rows_of(self._records, self._settings.columns)
+
+    @classmethod
+    def from_rows(cls, rows: "DataFrame", **settings: Any) -> "DisagreementStudy":
+        """A study that has seen what `rows` tell, in the order of data sets and images; settings as in the class."""
+        study = cls(**settings)
+        study._records = records_from(rows)
+        return study
+
     def _read(self, given: Any, feature_mask: Any) -> Candidate | None:
         reading = replace(self._reading, feature_mask=feature_mask)
         return candidates(_batched(given), reading)[0]
@@ -158,7 +167,7 @@ class DisagreementStudy:
         for relation, a, b in related(list(maps)):
             n = len(maps[a].given.values)
             record.pair(view, relation, a, b, self._agreement(maps[a], maps[b], view), n)
-        for group in _settings_of(maps):
+        for group in settings_of(maps):
             ranked = [maps[key].ranked(Question(ranking="abs")) for key in group]
             varied = [r for r in ranked if not r.is_constant]
             if len(varied) > 1:
@@ -222,35 +231,6 @@ def disagreement_report(
             one["scores"] = {_key(k): v for k, v in one["scores"].items()}
         study.update(i if image_ids is None else image_ids[i], {_key(k): m for k, m in maps.items()}, **one)
     return study.report()
-
-
-def related(keys: Sequence[Key]) -> Iterator[tuple[str, Key, Key]]:
-    """The pairs of keys that differ in one factor only; a method with fewer seeds than another repeats its own."""
-    for a, b in combinations(sorted(keys), 2):
-        differing = [f for f in FACTORS if getattr(a, f) != getattr(b, f)]
-        if len(differing) == 1 and differing != ["method"]:
-            yield differing[0], a, b
-    for group in _groups(keys, "method", "seed"):
-        by_method: dict[str, list[Key]] = {}
-        for key in sorted(group):
-            by_method.setdefault(key.method, []).append(key)
-        for key in (runs[0] for runs in by_method.values() if len(runs) == 1):
-            yield "seed", key, key  # no second run: what the measure can reach
-        for first, second in combinations(by_method.values(), 2):
-            for i in range(max(len(first), len(second))):
-                yield "method", first[i % len(first)], second[i % len(second)]
-
-
-def _settings_of(keys: Iterable[Key]) -> list[list[Key]]:
-    """The maps of several methods in one setting."""
-    return [group for group in _groups(list(keys), "method") if len(group) > 1]
-
-
-def _groups(keys: Sequence[Key], *free: str) -> list[list[Key]]:
-    groups: dict[tuple[Any, ...], list[Key]] = {}
-    for key in keys:
-        groups.setdefault(tuple(getattr(key, f) for f in FACTORS if f not in free), []).append(key)
-    return list(groups.values())
 
 
 def columns_of(question: Question) -> list[str]:

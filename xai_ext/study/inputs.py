@@ -1,5 +1,6 @@
 """What the command line and `compare` are given, read with one clear line for each thing that can be wrong."""
 
+import io
 import json
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +16,11 @@ from xai_ext import baselines, segmentation
 from xai_ext._checks import InputError
 from xai_ext._types import AnyArray, BoolArray, IntArray
 from xai_ext.models import Classifier, Preprocess
+from xai_ext.study._given_labels import is_file, labels_from_file, labels_from_function
+from xai_ext.study.data import drawn_boxes
 
 MAX_PIXELS = 50_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 BUILT_IN = "coffee"
 
 
@@ -48,10 +52,26 @@ def read_image(source: str) -> Image.Image:
     if source in BUILT_INS:
         return Image.fromarray(BUILT_INS[source]())
     with _opened(source) as image:
-        try:
-            return _on_white(ImageOps.exif_transpose(image) or image)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise InputError(f"{source} cannot be read: {error}") from error
+        return _decoded(image, source)
+
+
+def decode_image(content: bytes, name: str) -> Image.Image:
+    """A photo from the bytes of its file, as `read_image` reads it."""
+    with _recognized(io.BytesIO(content), name) as image:
+        return _decoded(image, name)
+
+
+def decode_mask(content: bytes, name: str, size: tuple[int, int]) -> BoolArray:
+    """A truth from the bytes of its file, as `read_mask` reads it."""
+    with _recognized(io.BytesIO(content), name) as mask:
+        return _above_zero(mask, name, size)
+
+
+def _decoded(image: Image.Image, name: str) -> Image.Image:
+    try:
+        return _on_white(ImageOps.exif_transpose(image) or image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{name} cannot be read: {error}") from error
 
 
 def read_mask(source: str | None, image: str, size: tuple[int, int]) -> BoolArray | None:
@@ -59,14 +79,28 @@ def read_mask(source: str | None, image: str, size: tuple[int, int]) -> BoolArra
     if source is None:
         return _coffee_outline(size) if image == BUILT_IN else None
     with _opened(source) as mask:
-        if mask.size != size:
-            raise InputError(
-                f"the mask {source} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
-            )
-        array = np.asarray(mask.convert("L")) > 0
+        return _above_zero(mask, source, size)
+
+
+def _above_zero(mask: Image.Image, name: str, size: tuple[int, int]) -> BoolArray:
+    if mask.size != size:
+        raise InputError(
+            f"the mask {name} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
+        )
+    array = np.asarray(mask.convert("L")) > 0
     if not array.any():
-        raise InputError(f"the mask {source} is empty")
+        raise InputError(f"the mask {name} is empty")
     return array
+
+
+def read_truth(mask: str | None, box: str | None, image: str, size: tuple[int, int]) -> BoolArray | None:
+    """The same from a mask or from boxes ``x0,y0,x1,y1;...`` in pixels of the photo, half open."""
+    if box is None:
+        return read_mask(mask, image, size)
+    truth = drawn_boxes(box, size)
+    if not truth.any():
+        raise InputError("there is no box; fix: --box x0,y0,x1,y1")
+    return truth
 
 
 def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int | None:
@@ -87,7 +121,7 @@ def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int |
 
 
 def make_labels(how: str, pixels: np.ndarray) -> IntArray:
-    """The shared regions: "slic:50", "grid:7x7" or "quickshift"."""
+    """The shared regions: "slic:50", "grid:7x7", "quickshift", a file of labels or "module:callable"."""
     name, _, argument = how.partition(":")
     if name == "slic" and argument.isdigit() and int(argument) > 0:
         return segmentation.slic(pixels, n_segments=int(argument))
@@ -96,7 +130,13 @@ def make_labels(how: str, pixels: np.ndarray) -> IntArray:
         return segmentation.grid(pixels, rows=int(rows), columns=int(columns))
     if how == "quickshift":
         return segmentation.quickshift(pixels)
-    raise InputError(f"segments must be slic:N, grid:RxC or quickshift, got {how!r}")
+    if is_file(how):
+        return labels_from_file(how, pixels.shape[:2])
+    if argument and name not in ("slic", "grid"):
+        return labels_from_function(how, pixels)
+    raise InputError(
+        f"segments must be slic:N, grid:RxC, quickshift, a NPY or PNG file or module:callable, got {how!r}"
+    )
 
 
 def make_baseline(how: str, x: Tensor, labels: IntArray, classifier: Classifier) -> Tensor:
@@ -149,9 +189,14 @@ def _opened(source: str) -> Image.Image:
     path = Path(source)
     if not path.is_file():
         raise InputError(f"there is no file {source}")
+    return _recognized(path, source)
+
+
+def _recognized(file: Path | io.BytesIO, source: str) -> Image.Image:
+    """The size is read and nothing else."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit, without Pillow's warning
     try:
-        image = Image.open(path)
+        image = Image.open(file, formats=FORMATS)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{source} is not an image that can be read") from error
     finally:

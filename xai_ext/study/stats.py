@@ -179,10 +179,10 @@ def _wide(part: "DataFrame") -> "DataFrame":
 
 
 def direction(name: str, known: Mapping[str, bool] | None = None) -> bool:
-    """Is a higher value of this metric better?"""
+    """Is a higher value of this metric better? What stands behind an @ says how it was taken."""
     if known is not None and name in known:
         return known[name]
-    found = getattr(metrics, name, None)
+    found = getattr(metrics, name.partition("@")[0], None)
     if found is None or not hasattr(found, "higher_is_better"):
         raise InputError(f"is a higher {name!r} better? fix: higher_is_better={{{name!r}: True}}")
     return bool(found.higher_is_better)

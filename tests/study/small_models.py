@@ -1,0 +1,76 @@
+"""Networks of thirty parameters on 16 x 16 images that ``models=`` loads in other processes."""
+
+import os
+import signal
+import time
+
+import torch
+from torch import nn
+
+from xai_ext.models import Classifier, Preprocess
+
+PREPROCESS = Preprocess((16, 16), 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear")
+
+
+def _network(seed):
+    generator = torch.Generator().manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(3, 2, 2, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                           nn.Linear(2, 2))  # fmt: skip
+    for parameter in module.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    return module.eval()
+
+
+def tiny():
+    return Classifier(_network(0), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def other():
+    return Classifier(_network(1), PREPROCESS, ["ant", "bee"], "logits")
+
+
+class _Slow(nn.Module):
+    def __init__(self, seconds):
+        super().__init__()
+        self.inner, self.seconds = _network(0), seconds
+
+    def forward(self, x):
+        time.sleep(self.seconds)
+        return self.inner(x)
+
+
+def slow():
+    """A twentieth of a second per batch."""
+    return Classifier(_Slow(0.05), PREPROCESS, ["ant", "bee"], "logits")
+
+
+class _Deadly(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = _network(0)
+
+    def forward(self, x):
+        if (x > 1.9).all((1, 2, 3)).any():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.inner(x)
+
+
+def poison():
+    """Kills its process on a white image."""
+    return Classifier(_Deadly(), PREPROCESS, ["ant", "bee"], "logits")
+
+
+class _Picky(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = _network(0)
+
+    def forward(self, x):
+        if (x > 1.9).all((1, 2, 3)).any():
+            raise RuntimeError("too bright")
+        return self.inner(x)
+
+
+def picky():
+    """Raises on a white image."""
+    return Classifier(_Picky(), PREPROCESS, ["ant", "bee"], "logits")

@@ -1,0 +1,154 @@
+"""The options of a comparison: from Python, from a file, from the command line; one name each."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext.study import inputs
+
+RESULTS_VERSION = 1  # raised whenever numbers change
+HOSTS = ("prepared", "as-is")
+PROGRESS = ("auto", "bar", "plain", "none")
+QUICK = {"budget": 200, "repeats": 2, "metric_steps": 14}
+_PER_UNIT = ("image", "methods", "repeats", "settings", "mask", "box")  # left out of the hash
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a comparison was asked for; the fields are the options of ``xai-ext compare``.
+
+    Attributes
+    ----------
+    image, model : str
+    methods : str
+        See `xai_ext.study.methods.choose_methods`.
+    target : str
+        Comma list of topN (N <= 10), indices and class names, or none.
+    budget : int
+        Cost of one run of a method, see `xai_ext.study.Task`.
+    repeats : int
+        Runs of each method that draws, each with a seed of its own and the whole budget.
+    baseline, metric_baseline : str
+        What takes the place of what is absent, for methods and for deletion and insertion (None: the same).
+    metric_steps : int
+        Of the curves.
+    segments : str
+    mask : str, optional
+        Image of the photo's size, above 0 on the object.
+    box : str, optional
+        ``x0,y0,x1,y1;...`` in pixels of the photo, half open, instead of a mask.
+    layer : str, optional
+    hosts : {"prepared", "as-is"}
+        Do Captum's activation hooks get a copy of the network in which they see every activation?
+    seed : int
+    batch_size, threads : int, optional
+        None: measured. Fixed ones make numbers bit-reproducible on one machine.
+    settings : dict
+        Method -> settings for all its runs, as a file's ``[methods."rise"]``.
+    """
+
+    image: str = inputs.BUILT_IN
+    model: str = "efficientnet_lite0"
+    methods: str = "default"
+    target: str = "top1"
+    budget: int = 500
+    repeats: int = 3
+    baseline: str = "zero"
+    metric_baseline: str | None = None
+    metric_steps: int = 28
+    segments: str = "slic:50"
+    mask: str | None = None
+    box: str | None = None
+    layer: str | None = None
+    hosts: str = "prepared"
+    seed: int = 0
+    batch_size: int | None = None
+    threads: int | None = None
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_at_least("budget", self.budget, 4)
+        check_at_least("repeats", self.repeats, 1)
+        check_at_least("metric_steps", self.metric_steps, 2)
+        check_at_least("seed", self.seed, 0)
+        check_choice("hosts", self.hosts, HOSTS)
+        for name in ("batch_size", "threads"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 1)
+        if self.mask is not None and self.box is not None:
+            raise InputError("the truth is either a mask or boxes, got both; fix: leave out mask or box")
+
+    def digest(self, weights_sha256: str) -> str:
+        """16 hexadecimal digits of all that decides numbers but the image, its truth, the methods and the repeats."""
+        kept = {k: v for k, v in asdict(self).items() if k not in _PER_UNIT}
+        words = {**kept, "weights": weights_sha256, "results_version": RESULTS_VERSION}
+        text = json.dumps(words, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_config(path: Path, *, allow_import: bool = False) -> dict[str, Any]:
+    """The options of a TOML or JSON file with the tables ``[compare]`` and ``[methods."NAME"]``.
+
+    Parameters
+    ----------
+    path : Path
+    allow_import : bool
+        May the file name code to run (``module:callable``)?
+    """
+    content = _parsed(path)
+    for table in content:
+        check_choice(f"a table of {path.name}", table, ("compare", "bench", "methods"))
+    options, settings = content.get("compare", {}), content.get("methods", {})
+    if not isinstance(options, dict) or not isinstance(settings, dict):
+        raise InputError(f'{path.name} must hold tables: [compare], [methods."rise"]')
+    known = [f.name for f in fields(Config) if f.name != "settings"]
+    for key in options:
+        check_choice(f"an option in {path.name}", key, known)
+    if not allow_import:
+        _refuse_code(path.name, options)
+    return options | ({"settings": settings} if settings else {})
+
+
+def as_toml(config: Config) -> str:
+    """The same, as a file that `read_config` reads."""
+    lines = ["[compare]"]
+    values = {k: v for k, v in asdict(config).items() if k != "settings" and v is not None}
+    lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+    for name, settings in config.settings.items():
+        lines += ["", f"[methods.{_toml(name)}]", *(f"{key} = {_toml(value)}" for key, value in settings.items())]
+    return "\n".join(lines)
+
+
+def _parsed(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # of both parsers, and of wrong UTF-8
+        raise InputError(f"the configuration {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"the configuration {path} must hold tables, got {type(content).__name__}")
+    return content
+
+
+def _refuse_code(name: str, options: Mapping[str, Any]) -> None:
+    """A mailed file must not run code unasked."""
+    words = [w.strip() for w in f"{options.get('methods', '')},{options.get('segments', '')}".split(",")]
+    words = [w for w in words if ":" in w and "=" not in w]
+    model = str(options.get("model", ""))
+    if ":" in model and model.partition(":")[0] not in ("torchvision", "timm", "hf"):
+        words.append(model)
+    words = [w for w in words if w.partition(":")[0] not in ("slic", "grid")]
+    if any(w for w in words if Path(w).suffix not in (".png", ".npy")):
+        raise InputError(f"{name} names code to run ({', '.join(words)}); fix: --allow-import if you trust the file")
+
+
+def _toml(value: Any) -> str:
+    """Strings, numbers, truth values and lists; JSON's notation of them is TOML's."""
+    return json.dumps(value, ensure_ascii=False)
