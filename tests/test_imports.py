@@ -17,6 +17,7 @@ LAYERS = [
     (
         "_randomness",
         "_forward",
+        "_guard",
         "_arguments",
         "_batching",
         "_exchange",
@@ -30,15 +31,16 @@ LAYERS = [
     ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
     ("methods", "_plot_maps"),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "_plot_sheets", "plots"),
-    ("study", "_register"),
-    ("cli",),
+    ("study", "testing", "_register"),
+    ("cli", "_cli_check"),
 ]
 FORBIDDEN = {  # beyond the layers: (importer, imported)
     ("metrics", "methods"), ("metrics", "attr"), ("metrics", "explainers"), ("metrics", "maskers"),
     ("attr", "explainers"), ("attr", "maskers"), ("explainers", "attr"), ("maskers", "attr"),
 }  # fmt: skip
-HOST_USERS = {"captum": {"attr", "_captum_compat"}, "shap": {"maskers", "explainers", "_register", "_shap_compat"},
-              "lime": {"lime_image"}}  # fmt: skip
+HOST_USERS = {"captum": {"attr", "testing", "_captum_compat"},
+              "shap": {"maskers", "explainers", "testing", "_register", "_shap_compat"},
+              "lime": {"lime_image", "testing"}}  # fmt: skip
 
 
 def imports(source):

@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from xai_ext._cli_check import check
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.command()(check)
 
 
 @app.callback()
