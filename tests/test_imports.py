@@ -17,6 +17,7 @@ LAYERS = [
     (
         "_randomness",
         "_forward",
+        "_guard",
         "_arguments",
         "_batching",
         "_exchange",
@@ -31,16 +32,17 @@ LAYERS = [
     ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
     ("methods", "_plot_series"),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image"),
-    ("study", "_register", "plots", "_plot_agreement", "_plot_players", "_plot_sheets", "_plot_tables"),
-    ("_cli_compare", "_cli_bench"),
+    ("study", "testing", "_register", "plots", "_plot_agreement", "_plot_players", "_plot_sheets", "_plot_tables"),
+    ("_cli_compare", "_cli_bench", "_cli_check"),
     ("cli",),
 ]
 FORBIDDEN = {  # beyond the layers: (importer, imported)
     ("metrics", "methods"), ("metrics", "attr"), ("metrics", "explainers"), ("metrics", "maskers"),
     ("attr", "explainers"), ("attr", "maskers"), ("explainers", "attr"), ("maskers", "attr"),
 }  # fmt: skip
-HOST_USERS = {"captum": {"attr", "_captum_compat"}, "shap": {"maskers", "explainers", "_register", "_shap_compat"},
-              "lime": {"lime_image"}}  # fmt: skip
+HOST_USERS = {"captum": {"attr", "testing", "_captum_compat"},
+              "shap": {"maskers", "explainers", "testing", "_register", "_shap_compat"},
+              "lime": {"lime_image", "testing"}}  # fmt: skip
 
 
 def imports(source):

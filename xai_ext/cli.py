@@ -6,9 +6,11 @@ import sys
 import typer
 
 from xai_ext import _cli_bench, _cli_compare
+from xai_ext._cli_check import check
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _cli_bench.register(app)
+app.command()(check)
 
 
 @app.callback()

@@ -1,0 +1,308 @@
+"""Broken methods whose numbers are wrong, and broken members of the hosts."""
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from xai_ext import attr, explainers
+from xai_ext.explanation import Explanation
+from xai_ext.game import Game
+from xai_ext.lime_image import StratifiedLimeImageExplainer
+from xai_ext.testing._twins import CALLED, OcclusionTwin, Twin, kernel_shap, permutation_shapley, regression
+from xai_ext.testing.mutants import after, caught_by, changing, named, rebuilt, valued
+
+
+class _Count:
+    calls = 0
+
+
+def _next() -> int:
+    _Count.calls += 1
+    return _Count.calls
+
+
+def _seeded(change: Any) -> Any:
+    def attribute(self: Any, inputs: Any, *args: Any, seed: Any = None, **kwargs: Any) -> Any:
+        return Twin.attribute(self, inputs, *args, seed=change(seed, inputs), **kwargs)
+
+    return attribute
+
+
+def _hash_seed(seed: Any, inputs: Any) -> Any:
+    return None if seed is None else abs(hash("seed")) % 2**31
+
+
+def _numpys(seed: Any, inputs: Any) -> Any:
+    return None if seed is None else seed + int(np.random.randint(1000))  # noqa: NPY002
+
+
+changing("counts its calls", "same_seed", "history", attribute=_seeded(lambda s, x: None if s is None else s + _next()))
+changing("has one seed", "other_seed", attribute=_seeded(lambda s, x: 0))
+changing("reads NumPy's generator", "seed_isolated", attribute=_seeded(_numpys))
+changing("draws entropy without a seed", "C12", attribute=_seeded(lambda s, x: _next() if s is None else s))
+
+
+class HashSeeded(Twin):
+    """As above, importable by name."""
+
+    attribute = _seeded(_hash_seed)
+
+
+named("reads the hash seed, importable", HashSeeded, "processes")
+
+
+@caught_by("rows_alone")
+class OneStream(Twin):
+    """The examples of a batch share one stream of random numbers."""
+
+    def one(self, budget: int, seed: int, tol: Any) -> Any:
+        rng = np.random.default_rng(seed)
+        return lambda e: permutation_shapley(e.game, budget=budget, rng=rng, tol=tol)
+
+
+named("flips the sign", valued(lambda v: -v), "linear_closed_form")
+named("a hundredth too much", valued(lambda v: v * 1.01), "completeness", "linear_closed_form")
+named("gives something to null players", valued(lambda v: v + 0.01), "null_player")
+named("squares its values", valued(lambda v: np.sign(v) * v**2), "linear_in_model", "affine_output")
+named("ignores small values", valued(lambda v: np.where(np.abs(v) < 1.0, 0, v)), "affine_output")
+named("forgets the sign", valued(np.abs), "class_swap")
+named("shifts by one player", valued(lambda v: np.roll(v, 1, 0)), "planted")
+named("prefers late players", valued(lambda v: v * (1 + np.arange(len(v)).reshape(-1, *(1,) * (v.ndim - 1)))), "twins")
+named("a player's number counts", valued(lambda v: v * (1 + np.arange(len(v)).reshape(-1, *(1,) * (v.ndim - 1))), OcclusionTwin), "relabel")  # fmt: skip  # noqa: E501
+named("is never zero", valued(lambda v: v + 1e-3), "zero_at_baseline", "constant_model")
+
+
+@caught_by("zero_at_baseline")
+class ExplainsTheInput(Twin):
+    """Part of the value is the input itself."""
+
+    def changed(self, explanation: Explanation) -> Explanation:
+        return replace(explanation, values=explanation.values + 1e-3 * np.abs(explanation.full_value))
+
+
+changing("explains edges", "model_matters", attribute=after(lambda a: torch.linspace(0, 1, a.numel()).reshape(a.shape).to(a)))  # fmt: skip  # noqa: E501
+
+
+@caught_by("converges")
+class TwoOrders(Twin):
+    """Spends the budget on two orders, whatever it is."""
+
+    def one(self, budget: int, seed: int, tol: Any) -> Any:
+        def explain(example: Any) -> Explanation:
+            spent = min(budget, 2 + 2 * (example.game.n_players - 1))
+            return permutation_shapley(example.game, budget=spent, rng=np.random.default_rng(seed))
+
+        return explain
+
+
+class _WrongErrors(Twin):
+    factor: ClassVar[float] = 1.0
+
+    def changed(self, explanation: Explanation) -> Explanation:
+        return replace(explanation, std_error=explanation.std_error * self.factor)
+
+
+named("errors half as large", type("SmallErrors", (_WrongErrors,), {"factor": 0.5}), "std_error")
+named("errors twice as large", type("LargeErrors", (_WrongErrors,), {"factor": 2.0}), "std_error")
+
+
+@caught_by("enumeration", estimand="shapley", std_error=False, complete="always")
+def unweighted_kernel_shap(game: Game, *, budget: int = 100, rng: np.random.Generator | None = None) -> Explanation:
+    """KernelSHAP that multiplies by s (n - s)."""
+    return regression(game, budget, rng or np.random.default_rng(), lambda s, n: s * (n - s))
+
+
+@caught_by("enumeration")
+class DropsTheLast(Twin):
+    """The last player's marginal contribution is given to the first."""
+
+    def changed(self, explanation: Explanation) -> Explanation:
+        values = explanation.values.copy()
+        values[0] += values[-1]
+        values[-1] = 0
+        return replace(explanation, values=values)
+
+
+@caught_by("budget_rows")
+class OneTooMany(Twin):
+    """Budgets that are full are exceeded by one."""
+
+    def game(self, example: Any) -> Game:
+        game = example.game
+        game(np.ones((1, game.n_players), bool))
+        return rebuilt(example, game.masked_model.forward)
+
+
+@caught_by("tol_stops")
+class IgnoresTol(Twin):
+    """A tolerance has no effect."""
+
+    def one(self, budget: int, seed: int, tol: Any) -> Any:
+        return super().one(budget, seed, None)
+
+
+class KeepsMasks(Twin):
+    """All masks of a run are kept until its end."""
+
+    kept: ClassVar[list[Any]] = []
+
+    def game(self, example: Any) -> Game:
+        self.kept.clear()
+        game, shape = example.game, example.game.labels[0].shape
+        masked = game.masked_model
+        evaluate = masked.evaluate
+
+        def keeping(size: int, keep: Any) -> Any:
+            self.kept.append(np.ones((size, *shape), np.float32))
+            return evaluate(size, keep)
+
+        masked.evaluate = keeping
+        return Game(masked, game.labels)
+
+
+named("keeps all masks", KeepsMasks, "memory_bound")
+
+
+# tags that lie
+named("says it does not draw", Twin, "tags", "other_seed", draws=False)
+named("says it is complete", valued(lambda v: v * 1.01), "tags", complete="always")
+named("says it has a batch", OcclusionTwin, "tags", batch="return_input_shape")
+changing("names a budget without effect", "C14", attribute=lambda self, x, *a, n_samples=50, **k: Twin.attribute(self, x, *a, n_samples=40, **k))  # fmt: skip  # noqa: E501
+changing("names a seed without effect", "tags", "same_seed", attribute=_seeded(lambda s, x: None if s is None else _next()))  # fmt: skip  # noqa: E501
+
+
+# the hosts
+def _without(*names: str) -> Any:
+    def attribute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return Twin.attribute(self, *args, **{k: v for k, v in kwargs.items() if k not in names})
+
+    return attribute
+
+
+changing("has parameters of its own", "C1", attribute=_without())
+changing("has no plain attribute underneath", "C13", attribute=Twin.attribute.__wrapped__.__wrapped__)
+
+
+@caught_by("C2")
+class DrawPerExample(Twin):
+    """A draw of its own for each example."""
+
+    def run(self, data: Any, n_samples: int, rows: Any, show: bool, seed: Any, tol: Any) -> Any:
+        call, examples, found = super().run(data, n_samples, rows, show, seed, tol)
+        if seed is None and len(found) > 1:
+            found[1:] = super().run(data, n_samples, rows, show, None, tol)[2][1:]
+        return call, examples, found
+
+
+@caught_by("C3")
+class IndexErrors(Twin):
+    """A target that does not fit is an IndexError."""
+
+    def attribute(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().attribute(*args, **kwargs)
+        except ValueError as error:
+            raise IndexError(str(error)) from error
+
+
+@caught_by("C5", "linear_closed_form")
+class Splits(attr.BPTOwen):
+    """The value of a player is split among its elements, though there is a mask."""
+
+    __attribution_tags__: ClassVar[dict[str, Any]] = {
+        **CALLED, "estimand": "owen", "draws": False, "complete": "always", "additive_exact": True,
+    }  # fmt: skip
+
+    def attribute(self, *args: Any, **kwargs: Any) -> Any:
+        return super().attribute(*args, **kwargs) / 2
+
+
+def _mask(change: Any) -> Any:
+    def attribute(self: Any, *args: Any, feature_mask: Any = None, **kwargs: Any) -> Any:
+        mask = None if feature_mask is None else change(feature_mask)
+        return Twin.attribute(self, *args, feature_mask=mask, **kwargs)
+
+    return attribute
+
+
+changing("player 0 is background", "C6", attribute=_mask(lambda m: m.clamp(min=0) if m.dtype == torch.int64 else m))
+
+
+@caught_by("C7")
+class TensorBaselines(Twin):
+    """Numbers as baselines are read as 0."""
+
+    def attribute(self, inputs: Any, baselines: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return super().attribute(inputs, baselines if isinstance(baselines, torch.Tensor) else None, *args, **kwargs)
+
+
+@caught_by("C8")
+class RowsOnly(Twin):
+    """One answer per batch is refused."""
+
+    def run(self, *args: Any) -> Any:
+        found = super().run(*args)
+        if found[0].aggregate:
+            raise ValueError("one answer per batch")
+        return found
+
+
+@caught_by("C9")
+class CopiesTables(Twin):
+    """Extra tensors arrive as copies."""
+
+    def attribute(self, *args: Any, additional_forward_args: Any = None, **kwargs: Any) -> Any:
+        if isinstance(additional_forward_args, tuple):
+            additional_forward_args = tuple(a.clone() for a in additional_forward_args)
+        return super().attribute(*args, additional_forward_args=additional_forward_args, **kwargs)
+
+
+changing("attribute is not explain", "C10", attribute=after(lambda a: 2 * a))
+
+
+@caught_by("C11")
+class SilentProgress(Twin):
+    """Has no progress bar."""
+
+    def run(self, data: Any, n_samples: int, rows: Any, show: bool, seed: Any, tol: Any) -> Any:
+        return super().run(data, n_samples, rows, False, seed, tol)
+
+
+named("is no Lime", Twin, "C17", estimand="surrogate", kernel=None)
+changing("does not like traced models", "C18", attribute=lambda self, *a, **k: 2 * Twin.attribute(self, *a, **k) if isinstance(self.forward_func, torch.jit.ScriptModule) else Twin.attribute(self, *a, **k))  # fmt: skip  # noqa: E501
+
+
+@caught_by(
+    "hosts_agree", **CALLED, estimand="surrogate", counterpart="xai_ext.explainers:StratifiedLime", std_error=False
+)
+class OtherNumbers(attr.StratifiedLime):
+    """Not what the SHAP class gives."""
+
+    def attribute(self, *args: Any, **kwargs: Any) -> Any:
+        return 1.001 * super().attribute(*args, **kwargs)
+
+
+@caught_by("S1", estimand="surrogate")
+class WrongNames(explainers.StratifiedLime):
+    """Names the first outputs, whichever were chosen."""
+
+    def explain_row(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().explain_row(*args, **kwargs)
+        if found["output_indices"] is not None:
+            found["output_indices"] = list(range(len(found["output_indices"])))
+        return found
+
+
+@caught_by("L1", estimand="surrogate")
+class ThreeChannels(StratifiedLimeImageExplainer):
+    """Images of three channels only."""
+
+    def explain_instance(self, image: Any, *args: Any, **kwargs: Any) -> Any:
+        if image.shape[-1] != 3:
+            raise ValueError("three channels")
+        return super().explain_instance(image, *args, **kwargs)
+
+
+__all__ = ["kernel_shap"]
