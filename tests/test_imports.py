@@ -32,7 +32,8 @@ LAYERS = [
     ("methods", "_plot_series"),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image"),
     ("study", "_register", "plots", "_plot_agreement", "_plot_players", "_plot_sheets", "_plot_tables"),
-    ("_cli_bench", "cli"),
+    ("_cli_compare", "_cli_bench"),
+    ("cli",),
 ]
 FORBIDDEN = {  # beyond the layers: (importer, imported)
     ("metrics", "methods"), ("metrics", "attr"), ("metrics", "explainers"), ("metrics", "maskers"),

@@ -1,6 +1,8 @@
 """What the user gives, and one clear line for what is wrong with it."""
 
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -18,12 +20,12 @@ def save(path, image, **kwargs):
     return str(path)
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_of(width, height):
     """The head of a PNG of that size: 60 bytes that claim to be an image."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
@@ -73,6 +75,59 @@ class TestReadImage:
         (tmp_path / "a.png").write_bytes(png_of(20_000, 20_000))
         with pytest.raises(ValueError, match="400 megapixels"):
             inputs.read_image(str(tmp_path / "a.png"))
+
+    def test_other_formats_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="not an image that can be read"):
+            inputs.read_image(save(tmp_path / "a.gif", Image.new("RGB", (9, 7))))
+
+    @pytest.mark.slow
+    def test_a_decompression_bomb_takes_no_memory(self, tmp_path):
+        path = tmp_path / "bomb.png"
+        rows = zlib.compress(bytes(12_001 * 12_000), 9)  # 144 megapixels, all black
+        path.write_bytes(png_of(12_000, 12_000).replace(chunk(b"IDAT", zlib.compress(b"")), chunk(b"IDAT", rows)))
+        assert path.stat().st_size < 200_000
+        script = (
+            "import resource, sys; from xai_ext.study import inputs; inputs.read_mask(None, 'x', (1, 1))\n"
+            "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+            "before = peak()\n"
+            "try: inputs.read_image(sys.argv[1])\n"
+            "except ValueError as error: print(peak() - before, error)"
+        )
+        told = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+        grown, _, message = told.stdout.partition(" ")
+        assert "144 megapixels" in message
+        assert int(grown) < 50_000  # kB
+
+
+class TestTruth:
+    def test_boxes_are_half_open_and_joined(self):
+        truth = inputs.read_truth(None, "1,2,3,4;3,3,5,4", "photo.jpg", (6, 5))
+        expected = np.zeros((5, 6), bool)
+        expected[2:4, 1:3] = expected[3:4, 3:5] = True
+        np.testing.assert_array_equal(truth, expected)
+
+    def test_without_boxes_it_is_the_mask(self, tmp_path):
+        path = save(tmp_path / "m.png", Image.new("L", (9, 7), 1))
+        assert inputs.read_truth(path, None, "photo.jpg", (9, 7)).all()
+        assert inputs.read_truth(None, None, "photo.jpg", (9, 7)) is None
+
+    @pytest.mark.parametrize(
+        ("box", "message"),
+        [("1,2,3", "must be x0,y0,x1,y1"), ("a,b,c,d", "must be x0,y0,x1,y1"), ("3,2,1,4", "in the image of 6x5"),
+         ("0,0,7,5", "in the image of 6x5"), ("-1,0,3,3", "in the image"), ("", "no box"), (";", "no box")],
+    )  # fmt: skip
+    def test_what_is_no_box(self, box, message):
+        with pytest.raises(ValueError, match=message):
+            inputs.read_truth(None, box, "photo.jpg", (6, 5))
+
+
+def of_rows(pixels):
+    """A segmentation: every row is a region, numbered from 5 with gaps."""
+    return np.broadcast_to(np.arange(len(pixels))[:, None] * 2 + 5, pixels.shape[:2])
+
+
+def of_floats(pixels):
+    return np.zeros(pixels.shape[:2])
 
 
 class TestReadMask:
@@ -142,6 +197,29 @@ class TestLabels:
     def test_unknown(self, how):
         with pytest.raises(ValueError, match="segments must be"):
             inputs.make_labels(how, self.pixels)
+
+    def test_regions_from_files_and_functions_are_numbered_without_gaps(self, tmp_path):
+        given = np.repeat([3, 9, 9, 200], 8)[:, None] * np.ones((1, 32), int)
+        np.save(tmp_path / "a.npy", given)
+        Image.fromarray(given.astype(np.uint8)).save(tmp_path / "a.png")
+        for how in (str(tmp_path / "a.npy"), str(tmp_path / "a.png")):
+            np.testing.assert_array_equal(inputs.make_labels(how, self.pixels)[:, 0], np.repeat([0, 1, 1, 2], 8))
+        labels = inputs.make_labels("tests.study.test_inputs:of_rows", self.pixels)
+        np.testing.assert_array_equal(labels, np.arange(32)[:, None] * np.ones((1, 32), int))
+
+    @pytest.mark.parametrize(
+        ("how", "message"),
+        [("none.npy", "cannot be read"), ("tests.study.test_inputs:none", "cannot load the segmentation"),
+         ("tests.study.test_inputs:of_floats", "that the model sees, 32x32, got float64")],
+    )  # fmt: skip
+    def test_regions_that_cannot_be_used(self, how, message):
+        with pytest.raises(ValueError, match=message):
+            inputs.make_labels(how, self.pixels)
+
+    def test_regions_of_another_shape(self, tmp_path):
+        np.save(tmp_path / "a.npy", np.zeros((3, 4), int))
+        with pytest.raises(ValueError, match=r"int64 of shape \(3, 4\)"):
+            inputs.make_labels(str(tmp_path / "a.npy"), self.pixels)
 
 
 class TestBaseline:

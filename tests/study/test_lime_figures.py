@@ -93,7 +93,7 @@ def test_absent_superpixels_are_what_the_baseline_looks_like(sheet):
 
 def test_it_is_saved_and_can_be_read_again(sheet, tmp_path):
     paths = save([sheet, sheet], SETTINGS, tmp_path)
-    assert [p.name for p in paths] == ["results.json", "chelsea.png", "chelsea-2.png"]
+    assert [p.name for p in paths] == ["result.json", "chelsea.png", "chelsea-2.png"]
     saved = json.loads(paths[0].read_text())
     assert saved["settings"]["budget"] == saved["photos"][0]["evaluations"] == 202
     assert [c["class"] for c in saved["photos"][0]["classes"]] == sheet.class_names

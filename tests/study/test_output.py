@@ -1,13 +1,14 @@
 """Table, JSON, maps and picture."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from xai_ext.study import compare, output
-from xai_ext.study.compare import Score
+from xai_ext.study._score import Score
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,17 @@ def test_what_is_saved_can_be_read_again(result, tmp_path):
     paths = output.save(result, tmp_path / "new" / "folder")
     content = json.loads(paths[0].read_text())
     assert content["config"]["budget"] == 40
-    assert content["target"]["name"] in ("ant", "bee", "cow", "dog")
+    (target,) = content["targets"]
+    assert target["name"] in ("ant", "bee", "cow", "dog")
+    row = next(m for m in content["methods"] if m["name"] == "captum.Lime")
+    srg = row["metrics"]["srg"]
+    assert srg["n"] == len(srg["values"]) == row["runs"] == 3
+    assert srg["mean"] == pytest.approx(np.mean(srg["values"]))
+    assert srg["sd"] == pytest.approx(np.std(srg["values"], ddof=1))
+    assert (srg["score"], srg["baseline"]) == ("as_returned", "zero")
+    assert row["metrics"]["pointing_game"]["chance"] == pytest.approx(result.scene.truth.mean())
+    assert len(content["config_hash"]) == 16
+    assert content["verdict"][0]["sentences"] == result.verdict
     assert [m["name"] for m in content["methods"]] == [s.name for s in result.scores]
     assert content["versions"]["captum"].startswith("0.9")
     with np.load(paths[1], allow_pickle=False) as maps:
@@ -53,10 +64,31 @@ def test_what_is_saved_can_be_read_again(result, tmp_path):
             np.testing.assert_array_equal(maps[name], values)
         assert maps["image"].shape == (32, 32, 3)
         assert maps["truth"].dtype == bool
-    assert content["agreement"]["methods"] == list(result.agreement.names)
+    assert content["agreement"][0]["methods"] == list(result.agreement.names)
     for path in paths[2:]:
         with Image.open(path) as picture:
             assert picture.width > 500
+
+
+@pytest.mark.parametrize(("sort", "sign"), [("deletion", 1), ("iou", -1)])
+def test_another_column_can_order_it(result, sort, sign):
+    lines = output.table(result, sort).splitlines()
+    named = [line.split()[0] for line in lines[2 : 2 + len(result.scores)]]
+    assert named == [s.name for s in sorted(result.scores, key=lambda s: sign * s.metrics[sort])]
+    assert output.table(result, "name").splitlines()[2].startswith("axis_aligned_owen")
+
+
+def test_every_further_target_has_a_folder(tmp_path):
+    found = compare(model="tests.tiny_models:conv", methods="center,random", target="top2", budget=40)
+    paths = output.save(found, tmp_path, report=False)
+    assert (tmp_path / found.further[0].scene.target_name / "figure.png") in paths
+    assert len(output.as_json(found)["methods"]) == 4
+    assert output.table(found).count("agreement  seed floor") == 2
+
+
+def test_random_weights_are_said_in_the_heading(result):
+    random = replace(result, config=replace(result.config, model="torchvision:resnet50@none"))
+    assert "(random weights)" in output._headline(random)
 
 
 def test_nan_becomes_null():
@@ -73,7 +105,8 @@ def test_a_folder_with_something_else_is_not_written_into(tmp_path):
         output.check_folder(tmp_path)
     with pytest.raises(ValueError, match="not a folder"):
         output.check_folder(tmp_path / "thesis.tex")
-    (tmp_path / "results.json").write_text("{}")
+    output.check_folder(tmp_path, force=True)
+    (tmp_path / "result.json").write_text("{}")
     output.check_folder(tmp_path)
 
 

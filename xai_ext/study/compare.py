@@ -1,54 +1,102 @@
-"""One image, one target: every method at an equal budget, scored and drawn."""
+"""One image: every method at an equal budget, scored, with what may be said of it."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from signal import Signals
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from xai_ext._checks import check_at_least, check_choice
-from xai_ext._task import Method
-from xai_ext._types import FloatArray
-from xai_ext.metrics import (
-    Protocol,
-)
-from xai_ext.models import load
+from xai_ext._batching import Plan, fix_plan, measured_plan
+from xai_ext._checks import check_choice
+from xai_ext._task import Cancelled, Method, Size
+from xai_ext._types import BoolArray, FloatArray
+from xai_ext.models import Classifier, load
 from xai_ext.study import inputs
 from xai_ext.study._map_scores import Curves
-from xai_ext.study._score import Score
-from xai_ext.study.methods import REFERENCE_DRAWS, choose_methods
+from xai_ext.study._progress import Display, Stop, duration, stoppable
+from xai_ext.study._score import Score, score_of
+from xai_ext.study._verdict import verdict
+from xai_ext.study.config import PROGRESS, Config
+from xai_ext.study.methods import REFERENCE_DRAWS, Wanted, choose_methods
 from xai_ext.study.photo_agreement import PhotoAgreement, photo_agreement
+from xai_ext.study.targets import resolve_targets, top_classes
 from xai_ext.study.threads import fastest_threads
 from xai_ext.study.unit import Look, Scene, Terms, UnitResult, make_scene, run_unit
 
-PROGRESS = ("auto", "bar", "none")
-Advance = Callable[[str, int], None]
+_SAME = 1e-6  # of the largest absolute value
 
 
-@dataclass(frozen=True)
-class Config:
-    """What a comparison was asked for; the fields are the options of ``xai-ext compare``."""
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A comparison before anything is explained.
 
-    image: str = inputs.BUILT_IN
-    model: str = "efficientnet_lite0"
-    methods: str = "default"
-    target: str = "top1"
-    budget: int = 500
-    baseline: str = "zero"
-    segments: str = "slic:50"
-    mask: str | None = None
-    layer: str | None = None
-    seed: int = 0
-    runs: int = 3
+    Attributes
+    ----------
+    scenes : list of Scene
+        One per target.
+    seconds_per_row : float
+        Median of three bare forwards.
+    """
+
+    config: Config
+    methods: list[Method]
+    classifier: Classifier
+    scenes: list[Scene]
+    seconds_per_row: float
+    threads: int
+    warnings: list[str]
+    top: list[tuple[str, float]]
+
+    @property
+    def terms(self) -> Terms:
+        """What all runs share."""
+        c = self.config
+        return Terms(c.budget, c.seed, c.metric_steps, probabilities=True, hosts=c.hosts)
+
+    def planned(self, method: Method) -> int:
+        """Rows of one run of a method, its metrics' included: at most."""
+        labels = self.scenes[0].labels
+        height, width = labels.shape
+        size = Size(self.config.budget, int(labels.max()) + 1, (height, width))
+        return method.planned_cost(size) + 2 + 2 * (self.config.metric_steps - 1)
+
+    @property
+    def total(self) -> int:
+        """Rows of everything."""
+        runs = sum(n_runs(m, self.config.repeats) * self.planned(m) for m in self.methods)
+        return runs * len(self.scenes)
+
+    def table(self) -> str:
+        """Rows per method, and how long all will take."""
+        lines = [f"{m.name:28} {n_runs(m, self.config.repeats):2} x {self.planned(m):5}" for m in self.methods]
+        return "\n".join([*lines, f"{self.total} evaluations at most, about {duration(self.eta)}"])
+
+    @property
+    def eta(self) -> float:
+        """Seconds that all will take."""
+        return self.total * self.seconds_per_row
 
 
 @dataclass(frozen=True, eq=False)
 class CompareResult:
-    """What `compare` found: scores, maps (H, W) and curves of the first runs, agreement, and the scene."""
+    """What `compare` found for one target: scores, maps (H, W) and curves of the first runs, agreement, the scene.
+
+    Attributes
+    ----------
+    verdict : list of str
+        What may be said, by rule.
+    warnings : list of str
+    further : tuple of CompareResult
+        The same for the other targets.
+    interrupted : signal or None
+        SIGINT or SIGTERM, where one ended the comparison early.
+    """
 
     config: Config
     scene: Scene
@@ -59,107 +107,189 @@ class CompareResult:
     threads: int
     seconds: float
     curves: dict[str, Curves] = field(default_factory=dict)
+    verdict: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    top: list[tuple[str, float]] = field(default_factory=list)
+    seconds_per_row: float = 0.0
+    eta_first: float = 0.0
+    further: tuple["CompareResult", ...] = ()
+    interrupted: Signals | None = None
 
 
-def compare(image: str = inputs.BUILT_IN, *, progress: str = "none", **options: Any) -> CompareResult:
+def compare(
+    image: str = inputs.BUILT_IN, *, methods: Wanted = "default", progress: str = "none", **options: Any
+) -> CompareResult:
     """Explain one image by every method at an equal budget, and score the maps.
 
     Parameters
     ----------
     image : str
         Path of a photo, or "coffee".
-    progress : {"none", "auto", "bar"}
-        A bar of model evaluations; "auto" shows it on a terminal.
+    methods : str or sequence of str and Method
+        See `xai_ext.study.methods.choose_methods`.
+    progress : {"none", "auto", "bar", "plain"}
+        A bar of model evaluations, or a line a minute, on stderr; "auto" takes what fits.
     **options
         The other fields of `Config`, which are the options of ``xai-ext compare``.
 
     Returns
     -------
     CompareResult
-        Deletion and insertion follow the score as returned, against `Config.baseline`, over 29 points; IoU is
-        at the truth's area. Methods that draw run `Config.runs` times, each time at the whole budget.
+        Of the first target. Deletion and insertion follow the score as returned and, for logits, the probability
+        (``srg@prob``); IoU is at the truth's area. What a signal interrupts keeps what is finished.
     """
-    config = Config(image=image, **options)
-    check_at_least("budget", config.budget, 4)
-    check_at_least("runs", config.runs, 1)
+    named = methods if isinstance(methods, str) else ",".join(m if isinstance(m, str) else m.name for m in methods)
+    config = Config(image=image, methods=named, **options)
     check_choice("progress", progress, PROGRESS)
-    start, terms = time.perf_counter(), Terms(config.budget, config.seed)
-    methods = choose_methods(config.methods)
-    photo, classifier = inputs.read_image(config.image), load(config.model)
-    x = torch.as_tensor(classifier.preprocess(photo))
-    scores, runs, curves = [], {}, {}
-    mask = inputs.read_mask(config.mask, config.image, photo.size)
-    look = Look(config.target, config.baseline, config.segments, config.layer)
-    with (
-        fastest_threads(classifier.module, x) as threads,
-        _bar(methods, config, progress) as advance,
-    ):
-        scene = make_scene(photo, classifier, look, mask=mask)
-        for method in methods:
-            found = [
-                run_unit(method, scene, i, terms, partial(advance, method.name)) for i in range(n_runs(method, config))
-            ]
-            score, values = _scored(method, found)
-            scores.append(score)
-            if values:
-                runs[method.name], curves[method.name] = values, found[0].curves
-    draws = {method.name: method.draws for method in methods}
-    agreed = photo_agreement({name: r[: config.runs] for name, r in runs.items()}, draws, scene.labels)
-    maps = {name: values[0] for name, values in runs.items()}
+    start = time.perf_counter()
+    with set_up(config, choose_methods(methods, config.settings)) as setup, stoppable() as stop:
+        display = Display(progress, setup.total, setup.seconds_per_row, stop)
+        found = _runs(setup, display, stop)
+    results = [_result(setup, scene, runs, stop) for scene, runs in zip(setup.scenes, found, strict=True)]
     seconds = time.perf_counter() - start
-    return CompareResult(config, scene, scores, maps, agreed, scene.digest, threads, seconds, curves)
-
-
-def _scored(method: Method, runs: list[UnitResult]) -> tuple[Score, list[FloatArray]]:
-    """The row of a method, and the maps of its runs; one that failed once has none."""
-    bad = next((r for r in runs if r.values is None), None)
-    if bad is not None:
-        return Score(method.name, method.host, method.features, bad.status, note=bad.note), []
-    first, dearest = runs[0], max(runs, key=lambda r: r.cost)
-    metrics = {name: np.array([r.metrics[name] for r in runs]) for name in first.metrics}
-    score = Score(
-        name=method.name,
-        host=method.host,
-        features=method.features,
-        status=dearest.status,
-        cost=first.cost,
-        n_forward=first.n_forward,
-        n_backward=first.n_backward,
-        model_seconds=first.model_seconds,
-        other_seconds=first.seconds - first.model_seconds,
-        std_error_max=first.std_error_max,
-        runs=len(runs),
-        metrics={name: float(v.mean()) for name, v in metrics.items()},
-        std_errors={name: _std_error(v) for name, v in metrics.items() if len(v) > 1 or not method.draws},
-        note=first.note,
-    )
-    return score, [r.values for r in runs if r.values is not None]
-
-
-def n_runs(method: Method, config: Config) -> int:
-    """References that draw are cheap."""
-    if not method.draws:
-        return 1
-    return max(REFERENCE_DRAWS, config.runs) if method.host == "reference" else config.runs
-
-
-def _std_error(values: FloatArray) -> float:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    first, *others = (replace(r, seconds=seconds) for r in results)
+    return replace(first, further=tuple(others))
 
 
 @contextmanager
-def _bar(methods: list[Method], config: Config, progress: str) -> Iterator[Advance]:
-    """A bar over the rows that all methods and their metrics will need at most."""
-    from tqdm.auto import tqdm
+def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
+    """Everything that comes before the first explanation; inside, torch has the number of threads that is used."""
+    photo = inputs.read_image(config.image)
+    truth = inputs.read_truth(config.mask, config.box, config.image, photo.size)
+    classifier = load(config.model)
+    x = torch.as_tensor(classifier.preprocess(photo))
+    with fastest_threads(classifier.module, x, config.threads) as threads:
+        if config.batch_size is not None:
+            fix_plan(classifier.module, Plan(config.batch_size))
+        scenes, warnings = _scenes(config, photo, classifier, truth)
+        top = top_classes(torch.from_numpy(scenes[0].outputs), classifier)
+        yield Setup(config, methods, classifier, scenes, _seconds_per_row(scenes[0]), threads, warnings, top)
 
-    curve = 2 + 2 * (Protocol().n_steps - 1)
-    costs = [curve + (config.budget if m.fixed_cost is None else m.fixed_cost) for m in methods]
-    total = sum(n_runs(m, config) * cost for m, cost in zip(methods, costs, strict=True))
-    disable = {"none": True, "bar": False, "auto": None}[progress]
-    with tqdm(total=total, unit="eval", disable=disable, smoothing=0.05) as bar:
 
-        def advance(name: str, rows: int) -> None:
-            bar.set_description(name, refresh=False)
-            bar.update(rows)
+def n_runs(method: Method, repeats: int) -> int:
+    """Only methods that draw run again; references are cheap."""
+    if not method.draws:
+        return 1
+    return max(REFERENCE_DRAWS, repeats) if method.host == "reference" else repeats
 
-        yield advance
+
+def _scenes(
+    config: Config, photo: Image.Image, classifier: Classifier, truth: BoolArray | None
+) -> tuple[list[Scene], list[str]]:
+    """One scene per target; they share everything else."""
+    look = Look("top1", config.baseline, config.segments, config.layer, config.batch_size)
+    scene = make_scene(photo, classifier, look, mask=truth)
+    if config.metric_baseline is not None:
+        filled = inputs.make_baseline(config.metric_baseline, scene.x, scene.labels, classifier)
+        scene = replace(scene, metric_baseline=filled)
+    with torch.no_grad():
+        ends = classifier.module(torch.cat([scene.x, scene.baseline]))
+    found = []
+    for target in resolve_targets(config.target, ends[:1], classifier):
+        column = ends if target is None else ends[:, target]
+        found.append(replace(scene, target=target, f_input=float(column[0]), f_baseline=float(column[1])))
+    return found, [w for s in found for w in _warnings(config, s, ends[1:])]
+
+
+def _warnings(config: Config, scene: Scene, at_baseline: torch.Tensor) -> Iterator[str]:
+    if config.model.endswith("@none"):
+        yield "the weights are random: the maps explain an untrained network"
+    name = scene.target_name
+    if scene.f_baseline >= scene.f_input:
+        yield f"{name} scores {scene.f_baseline:.3g} in the baseline and no more, {scene.f_input:.3g}, in the image"
+    elif scene.target is not None and int(at_baseline[0].argmax()) == scene.target:
+        yield f"the model sees {name} in the baseline too; fix: another --baseline"
+
+
+def _seconds_per_row(scene: Scene) -> float:
+    """The median of three forwards as the methods make them."""
+    plan = measured_plan(scene.classifier.module, (scene.x,))
+    batch = scene.x.expand(plan.batch_size, *scene.x.shape[1:]).contiguous(memory_format=plan.memory_format)
+    times = []
+    with torch.no_grad():
+        for _ in range(3):
+            start = time.perf_counter()
+            scene.classifier.module(batch)
+            times.append(time.perf_counter() - start)
+    return sorted(times)[1] / len(batch)
+
+
+Found = dict[str, list[UnitResult]]
+
+
+def _runs(setup: Setup, display: Display, stop: Stop) -> list[Found]:
+    """Per target: method -> its runs; the first runs of all come first, cheapest first."""
+    found: list[Found] = [{m.name: [] for m in setup.methods} for _ in setup.scenes]
+    display.say(f"{', '.join(f'{name} {value:.2f}' for name, value in setup.top)}")
+    display.say(f"{setup.total} evaluations at most, about {duration(setup.eta)}")
+    try:
+        for scene, runs, method, repeat in _order(setup, found):
+            if runs[method.name] and runs[method.name][-1].values is None:
+                continue  # it failed before
+            display.doing(method.name)
+            runs[method.name].append(run_unit(method, scene, repeat, setup.terms, display.advance))
+            if repeat == 0:
+                display.say(_line(scene, runs[method.name][0]))
+    except Cancelled:
+        display.say(f"stopped by {stop.signal.name if stop.signal else 'request'}: what is finished is kept")
+    finally:
+        display.close()
+    return found
+
+
+def _order(setup: Setup, found: Sequence[Found]) -> Iterator[tuple[Scene, Found, Method, int]]:
+    cheapest = sorted(setup.methods, key=setup.planned)
+    most = max(n_runs(m, setup.config.repeats) for m in setup.methods)
+    for repeat in range(most):
+        for method in cheapest:
+            if repeat < n_runs(method, setup.config.repeats):
+                for scene, runs in zip(setup.scenes, found, strict=True):
+                    yield scene, runs, method, repeat
+
+
+def _line(scene: Scene, run: UnitResult) -> str:
+    what = f"SRG {run.metrics['srg']:.2f}" if "srg" in run.metrics else run.note
+    name = f"{run.method.name:28} {scene.target_name[:20]:20}"
+    return f"{name} {run.cost:5} evals {run.seconds:6.1f} s  {run.status}  {what}"
+
+
+def _result(setup: Setup, scene: Scene, found: Found, stop: Stop) -> CompareResult:
+    c = setup.config
+    gain = scene.f_input - scene.f_baseline
+    kept = {name: [r for r in runs if r.values is not None] for name, runs in found.items()}
+    kept = {name: runs for name, runs in kept.items() if runs and len(runs) == len(found[name])}
+    maps = {name: runs[0].values for name, runs in kept.items() if runs[0].values is not None}
+    scores = [score_of(m, found[m.name], n_runs(m, c.repeats), gain) for m in setup.methods]
+    same = _same(maps)
+    scores = [replace(s, same_as=same.get(s.name, "")) for s in scores]
+    values = {name: [r.values for r in runs[: c.repeats] if r.values is not None] for name, runs in kept.items()}
+    agreed = photo_agreement(values, {m.name: m.draws for m in setup.methods}, scene.labels)
+    return CompareResult(
+        c, scene, scores, maps, agreed, scene.digest, setup.threads, 0.0,
+        curves={name: runs[0].curves for name, runs in kept.items()}, verdict=verdict(scores, agreed),
+        warnings=setup.warnings, top=setup.top, seconds_per_row=setup.seconds_per_row, eta_first=setup.eta,
+        interrupted=stop.signal,
+    )  # fmt: skip
+
+
+def _same(maps: Mapping[str, FloatArray]) -> dict[str, str]:
+    """Map -> an earlier one from which it differs by rounding."""
+    found: dict[str, str] = {}
+    names = list(maps)
+    for i, name in enumerate(names):
+        for other in names[:i]:
+            largest = np.abs(maps[other]).max()
+            if other not in found and np.abs(maps[name] - maps[other]).max() <= _SAME * largest:
+                found[name] = other
+                break
+    return found
+
+
+def weights_sha256(classifier: Classifier) -> str:
+    """Of names, types, shapes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(classifier.module.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()

@@ -16,8 +16,11 @@ from xai_ext import baselines, segmentation
 from xai_ext._checks import InputError
 from xai_ext._types import AnyArray, BoolArray, IntArray
 from xai_ext.models import Classifier, Preprocess
+from xai_ext.study._given_labels import is_file, labels_from_file, labels_from_function
+from xai_ext.study.data import drawn_boxes
 
 MAX_PIXELS = 50_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 BUILT_IN = "coffee"
 
 
@@ -90,6 +93,16 @@ def _above_zero(mask: Image.Image, name: str, size: tuple[int, int]) -> BoolArra
     return array
 
 
+def read_truth(mask: str | None, box: str | None, image: str, size: tuple[int, int]) -> BoolArray | None:
+    """The same from a mask or from boxes ``x0,y0,x1,y1;...`` in pixels of the photo, half open."""
+    if box is None:
+        return read_mask(mask, image, size)
+    truth = drawn_boxes(box, size)
+    if not truth.any():
+        raise InputError("there is no box; fix: --box x0,y0,x1,y1")
+    return truth
+
+
 def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int | None:
     """Which output is explained: "top1", an index or a class name."""
     if scores.dim() == 1:
@@ -108,7 +121,7 @@ def resolve_target(target: str, scores: Tensor, classifier: Classifier) -> int |
 
 
 def make_labels(how: str, pixels: np.ndarray) -> IntArray:
-    """The shared regions: "slic:50", "grid:7x7" or "quickshift"."""
+    """The shared regions: "slic:50", "grid:7x7", "quickshift", a file of labels or "module:callable"."""
     name, _, argument = how.partition(":")
     if name == "slic" and argument.isdigit() and int(argument) > 0:
         return segmentation.slic(pixels, n_segments=int(argument))
@@ -117,7 +130,13 @@ def make_labels(how: str, pixels: np.ndarray) -> IntArray:
         return segmentation.grid(pixels, rows=int(rows), columns=int(columns))
     if how == "quickshift":
         return segmentation.quickshift(pixels)
-    raise InputError(f"segments must be slic:N, grid:RxC or quickshift, got {how!r}")
+    if is_file(how):
+        return labels_from_file(how, pixels.shape[:2])
+    if argument and name not in ("slic", "grid"):
+        return labels_from_function(how, pixels)
+    raise InputError(
+        f"segments must be slic:N, grid:RxC, quickshift, a NPY or PNG file or module:callable, got {how!r}"
+    )
 
 
 def make_baseline(how: str, x: Tensor, labels: IntArray, classifier: Classifier) -> Tensor:
@@ -177,7 +196,7 @@ def _recognized(file: Path | io.BytesIO, source: str) -> Image.Image:
     """The size is read and nothing else."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our own limit, without Pillow's warning
     try:
-        image = Image.open(file)
+        image = Image.open(file, formats=FORMATS)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{source} is not an image that can be read") from error
     finally:

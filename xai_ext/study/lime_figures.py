@@ -152,6 +152,11 @@ def _pictured(tensor: Tensor, x: Tensor, classifier: Classifier) -> np.ndarray:
     return np.asarray(shown.expand(3, *shown.shape[1:]).movedim(0, -1).cpu().numpy())
 
 
+def run(settings: Settings) -> list[Sheet]:
+    """The preset, as the command line calls it."""
+    return lime_figures(settings)
+
+
 def numbers(sheet: Sheet) -> dict[str, Any]:
     """What is written below the boxes, and their quartiles."""
     e, d = sheet.explanation, sheet.explanation.diagnostics
@@ -236,9 +241,9 @@ def _wrapped(name: str) -> str:
 
 
 def save(sheets: list[Sheet], settings: Settings, folder: Path) -> list[Path]:
-    """Write NAME.png per photo and results.json."""
+    """Write NAME.png per photo and result.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "results.json"]
+    paths = [folder / "result.json"]
     results = {"preset": "lime_figures", "settings": asdict(settings), "photos": [numbers(s) for s in sheets]}
     paths[0].write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, sheet in zip(_names(sheets), sheets, strict=True):

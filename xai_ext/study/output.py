@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xai_ext._checks import InputError
+from xai_ext.study._safe_names import file_name, path_below
 from xai_ext.study._score import Score
-from xai_ext.study.compare import CompareResult
+from xai_ext.study.compare import CompareResult, weights_sha256
+from xai_ext.study.unit import Scene
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCHEMA = 2
+SCHEMA = 3
+RESULT = "result.json"
 _PACKAGES = ("xai-ext", "torch", "numpy", "captum", "shap", "lime", "scikit-image")
 _COLUMNS = {
     "deletion": "deletion ↓",
     "insertion": "insertion ↑",
     "srg": "SRG ↑",
+    "srg@prob": "SRG prob ↑",
     "iou": "IoU ↑",
     "pointing_game": "pointing ↑",
     "mass_accuracy": "mass ↑",
@@ -31,18 +35,43 @@ _COLUMNS = {
 }
 
 
-def table(result: CompareResult) -> str:
-    """One line per method, sorted by insertion minus deletion (SRG), best first."""
-    found = {name for score in result.scores for name in score.metrics}
+def table(result: CompareResult, sort: str = "srg") -> str:
+    """One line per method, best first, what may be said of it, and how to read it; target after target."""
+    return "\n\n".join(_table(r, sort) for r in (result, *result.further))
+
+
+def sort_names() -> list[str]:
+    """What a table can be sorted by."""
+    return ["name", "cost", *_COLUMNS]
+
+
+def _table(result: CompareResult, sort: str) -> str:
+    ranked = _ranked(result, sort)
+    found = {name for score in ranked for name in score.metrics}
     metrics = [name for name in _COLUMNS if name in found]
     head = ["method", "evals", "model s", "other s", *(_COLUMNS[name] for name in metrics), "status"]
-    ranked = sorted(result.scores, key=lambda s: -s.metrics.get("srg", -math.inf))
     rows = [[s.name, f"{s.cost}", f"{s.model_seconds:.1f}", f"{s.other_seconds:.2f}",
              *(_cell(s, name) for name in metrics), s.status] for s in ranked]  # fmt: skip
     lines = _aligned([head, *rows], right=set(range(1, len(head) - 1)))
     notes = [f"{s.name}: {s.note}" for s in ranked if s.status != "ok" and s.note]
     rule = "-" * max(map(len, lines))
-    return "\n".join([lines[0], rule, *lines[1:], "", _reading(result), "", agreement_table(result), *notes])
+    said = [*(f"Warning: {w}." for w in result.warnings), *result.verdict]
+    return "\n".join([lines[0], rule, *lines[1:], "", *said, "", _reading(result), "", agreement_table(result), *notes])
+
+
+def _ranked(result: CompareResult, sort: str) -> list[Score]:
+    """Best first; NaN and what has no map last."""
+    if sort == "name":
+        return sorted(result.scores, key=lambda s: s.name)
+    if sort == "cost":
+        return sorted(result.scores, key=lambda s: s.cost)
+    sign = 1 if sort == "deletion" else -1
+
+    def place(score: Score) -> float:
+        value = score.metrics.get(sort, math.nan)
+        return sign * value if math.isfinite(value) else math.inf
+
+    return sorted(result.scores, key=place)
 
 
 def agreement_table(result: CompareResult) -> str:
@@ -66,30 +95,74 @@ _AGREEMENT = (
 
 def as_json(result: CompareResult) -> dict[str, Any]:
     """Everything but the maps; NaN is null."""
-    scene = result.scene
+    scene, weights = result.scene, weights_sha256(result.scene.classifier)
+    every = (result, *result.further)
+    rows = sum(s.cost * s.runs for r in every for s in r.scores)
     return {
         "schema": SCHEMA,
         "config": asdict(result.config),
+        "config_hash": result.config.digest(weights),
         "versions": {name: _version(name) for name in _PACKAGES},
+        "seed": result.config.seed,
         "image": {"sha256_of_pixels": result.image_sha256, "seen": list(scene.x.shape[2:])},
-        "model": {"name": result.config.model, "output": scene.classifier.output, "batch_size": scene.batch_size},
-        "target": {"index": scene.target, "name": scene.target_name, "f_x": scene.f_input,
-                   "f_baseline": scene.f_baseline},
+        "model": {"name": result.config.model, "weights_sha256": weights, "output": scene.classifier.output,
+                  "batch_size": scene.batch_size, "top": [list(pair) for pair in result.top]},
+        "targets": [_target(r.scene) for r in every],
         "regions": int(scene.labels.max()) + 1,
         "layer": scene.layer,
         "threads": result.threads,
-        "seconds": result.seconds,
-        "methods": [_nullified(asdict(score)) for score in result.scores],
-        "agreement": result.agreement.as_json(),
+        "warnings": result.warnings,
+        "methods": [_row(r, score) for r in every for score in r.scores],
+        "agreement": [r.agreement.as_json() | {"target": r.scene.target} for r in every],
+        "verdict": [{"target": r.scene.target, "sentences": r.verdict} for r in every],
+        "interrupted": None if result.interrupted is None else result.interrupted.name,
+        "totals": {"rows": rows, "metric_rows": sum(s.metric_rows for r in every for s in r.scores),
+                   "seconds": result.seconds, "eta_first": result.eta_first,
+                   "seconds_per_row": result.seconds_per_row},
     }  # fmt: skip
 
 
-def save(result: CompareResult, folder: Path) -> list[Path]:
-    """Write figure.png, disagreement.png, results.json and maps.npz."""
+def _target(scene: Scene) -> dict[str, Any]:
+    return {"index": scene.target, "name": scene.target_name, "f_x": scene.f_input, "f_baseline": scene.f_baseline}
+
+
+def _row(result: CompareResult, s: Score) -> dict[str, Any]:
+    seconds, bare = s.model_seconds + s.other_seconds, s.cost * result.seconds_per_row
+    plain = {k: v for k, v in asdict(s).items() if k not in ("metrics", "std_errors", "values", "model_seconds",
+                                                              "other_seconds", "error")}  # fmt: skip
+    metrics = {name: _metric(result, s, name) for name in s.metrics}
+    return _nullified(
+        {**plain, "target": result.scene.target, "seconds": seconds, "model_seconds": s.model_seconds,
+         "overhead": seconds / bare if bare else None, "metrics": metrics}
+    )  # fmt: skip
+
+
+def _metric(result: CompareResult, s: Score, name: str) -> dict[str, Any]:
+    values, curve = s.values[name], name.partition("@")[0] in ("deletion", "insertion", "srg")
+    return {
+        "mean": s.metrics[name],
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "std_error": s.std_errors.get(name),
+        "n": len(values),
+        "values": [v if math.isfinite(v) else None for v in values],
+        "score": ("prob" if name.endswith("@prob") else "as_returned") if curve else None,
+        "baseline": (result.config.metric_baseline or result.config.baseline) if curve else None,
+        "chance": _chance(result.scene, name),
+    }  # fmt: skip
+
+
+def _chance(scene: Scene, name: str) -> float | None:
+    """What a map that knows nothing scores on average, where that is known."""
+    share = None if scene.truth is None else float(scene.truth.mean())
+    return {"pointing_game": share, "mass_accuracy": share, "roc_auc": 0.5 if share is not None else None}.get(name)
+
+
+def save(result: CompareResult, folder: Path, *, report: bool = True) -> list[Path]:
+    """Write result.json, maps.npz, figure.png and disagreement.png; further targets in folders of their own."""
     from xai_ext.plots import attribution_grid
 
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / name for name in ("results.json", "maps.npz", "figure.png", "disagreement.png")]
+    paths = [folder / name for name in (RESULT, "maps.npz", "figure.png", "disagreement.png")]
     paths[0].write_text(json.dumps(as_json(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     scene = result.scene
     arrays: dict[str, Any] = {"image": scene.pixels, "labels": scene.labels, **result.maps}
@@ -101,6 +174,8 @@ def save(result: CompareResult, folder: Path) -> list[Path]:
     )
     figure.savefig(paths[2], dpi=120)
     _disagreement(result).savefig(paths[3], dpi=120)
+    for other in result.further:
+        paths += save(other, path_below(folder, file_name(other.scene.target_name)), report=report)
     return paths
 
 
@@ -119,17 +194,20 @@ def _disagreement(result: CompareResult) -> "Figure":
     return fig
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, force: bool = False) -> None:
     """Refuse a folder that holds something else than an earlier comparison."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} exists and is not a folder")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "results.json").is_file():
-        raise InputError(f"the folder {folder} holds something else; fix: another --out")
+    if force or not folder.exists() or not any(folder.iterdir()):
+        return
+    if not any((folder / name).is_file() for name in (RESULT, "results.json")):
+        raise InputError(f"the folder {folder} holds something else; fix: another --out, or --force")
 
 
 def _headline(result: CompareResult) -> str:
     s = result.scene
-    name = result.config.model + ("" if s.target is None else f", {s.target_name}")
+    random = " (random weights)" if result.config.model.endswith("@none") else ""
+    name = result.config.model + random + ("" if s.target is None else f", {s.target_name}")
     return f"{name}: f(x) = {s.f_input:.3g}, f(baseline) = {s.f_baseline:.3g}, budget {result.config.budget}"
 
 
@@ -150,8 +228,8 @@ def _reading(result: CompareResult) -> str:
         f"Deletion and insertion are areas under curves of {unit}; SRG = insertion - deletion. An evaluation is a "
         "forward row, a backward row counts as two. IoU is that of as many pixels as the object has, mass the share of "
         "positive values on it, AUC that of the ROC. ± is the standard error over runs with other seeds, 0 where "
-        "nothing is drawn. random, random_segments and center need no model: what a number is worth. One image says "
-        "little about which method is better on others."
+        "nothing is drawn: seed noise on one image, not how a method does on others. random, random_segments and "
+        "center need no model: what a number is worth."
     )
 
 

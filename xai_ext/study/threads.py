@@ -11,11 +11,16 @@ _WORTH_IT = 0.9  # the other threads must save 10 %
 
 
 @contextmanager
-def fastest_threads(module: nn.Module, x: Tensor) -> Iterator[int]:
-    """Inside the block torch uses one thread, unless all of them are clearly faster; the number is restored."""
+def fastest_threads(module: nn.Module, x: Tensor, fixed: int | None = None) -> Iterator[int]:
+    """Inside the block torch uses one thread, unless all of them are clearly faster; the number is restored.
+
+    A fixed number is taken as it is.
+    """
     before = torch.get_num_threads()
     try:
-        if before > 1 and not x.is_cuda:
+        if fixed is not None:
+            torch.set_num_threads(fixed)
+        elif before > 1 and not x.is_cuda:
             torch.set_num_threads(1)
             single = _seconds(module, x)
             torch.set_num_threads(before)
