@@ -26,6 +26,7 @@ LAYERS = [
         "game",
         "explanation",
         "_plot_maps",
+        "_html",
         "_captum_compat",
         "_shap_compat",
     ),

@@ -1,5 +1,6 @@
 """Runs over data sets: whatever happens on the way, the result is the same."""
 
+import importlib.util
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +124,7 @@ class TestShares:
 def kill_workers(engines, n, pause, rng):
     """SIGKILL `n` workers, one by one."""
     killed = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while killed < n and time.monotonic() < deadline:
         time.sleep(pause * (0.5 + rng.random()))
         pids = list(engines[-1].pids.values()) if engines else []
@@ -135,8 +137,8 @@ def kill_workers(engines, n, pause, rng):
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 def test_killed_workers_change_nothing(engine, slow_whole, data, tmp_path, monkeypatch):
-    if engine == "ray":
-        pytest.importorskip("ray", reason="needs the extra cluster")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        pytest.skip("needs the extra cluster")
     engines, make = [], bench_module._engine
     monkeypatch.setattr(bench_module, "_engine", lambda *given: engines.append(make(*given)) or engines[-1])
     killer = threading.Thread(target=kill_workers, args=(engines, 3, 0.6, random.Random(0)))
@@ -152,7 +154,7 @@ def test_killed_workers_change_nothing(engine, slow_whole, data, tmp_path, monke
 def started(data, out, **options):
     asked = {"data": data, "out": str(out), **SMALL, **SLOW, **options}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.study.bench_runs", json.dumps(asked)], stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.study.bench_runs", json.dumps(asked)], stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
 
@@ -199,10 +201,12 @@ def test_a_signal_ends_a_run_between_two_batches_of_captum(number, code, slow_wh
     out = tmp_path / "run"
     process = started(data[:1], out)
     when_open(out, 1, process)
-    asked = time.monotonic()
+    asked = time.time()
     process.send_signal(number)
     assert process.wait() == code
-    assert time.monotonic() - asked < 2 + 2 * 0.05 + 2  # two batches and two seconds, twice that on a busy machine
+    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert last["event"] == "ended"
+    assert datetime.fromisoformat(last["time"]).timestamp() - asked < 2 * 0.05 + 2  # two batches and two seconds
     same(bench(data[:1], out=out, **SMALL | SLOW), slow_whole)
 
 
