@@ -249,7 +249,9 @@ class TestImages:
 
 
 class TestWeights:
-    @pytest.mark.parametrize("sampler", ["mc", "antithetic", "foldover", "stratified", "stratified_pairs", "glime"])
+    @pytest.mark.parametrize(
+        "sampler", ["mc", "antithetic", "foldover", "stratified", "stratified_pairs", "published", "glime"]
+    )
     def test_importance_makes_every_sampler_estimate_what_lime_estimates(self, sampler):
         def values(settings, samples):
             result = explained(settings=settings, top_labels=None, labels=(0,), num_samples=samples, batch_size=500)

@@ -1,5 +1,7 @@
 """LIME, against enumeration, scikit-learn and repeated runs."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -239,3 +241,15 @@ def test_progress_is_shown_for_slow_models(capsys, monkeypatch):
     monkeypatch.setattr("xai_ext._progress._DELAY", 0.0)
     lime(game_of(xor_and, 12), budget=50, rng=0, show_progress=True)
     assert "LIME: 100%" in capsys.readouterr().err
+
+
+def test_a_run_holds_no_row_of_floats_per_evaluation():
+    def peak(budget):
+        tracemalloc.start()
+        lime(game_of(additive(np.arange(100.0)), 100, batch_size=64), budget=budget, rng=0)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(300)
+    assert peak(6300) - peak(1300) < 5000 * 100 * 8  # bytes of one float64 copy of the rows; several were held

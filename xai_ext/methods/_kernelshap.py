@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai_ext.methods._rows import Fit, Rows
+from xai_ext.methods._rows import Dense, Fit, Rows
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ class KernelShap:
         ]
         gamma = np.stack(columns, axis=1)
         coefficients = (full - base) / n + gamma - gamma.mean(0)
-        return Fit(coefficients, base.copy(), influence, design, free_intercept=False)
+        return Fit(coefficients, base.copy(), Dense(design, influence), free_intercept=False)

@@ -4,7 +4,7 @@ import numpy as np
 
 from xai_ext._types import BoolArray, FloatArray
 
-_BLOCK = 1_000  # pairs looked at together: matrices of their square
+_BLOCK = 500  # pairs looked at together: matrices of their square
 
 
 def spared_share(drawn: BoolArray, weighted: FloatArray) -> FloatArray:
@@ -48,17 +48,19 @@ def third_order_share(signs: FloatArray, contrasts: FloatArray) -> FloatArray:
 
 def _moments(signs: FloatArray, contrasts: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Two quadratic forms (2, k); what a unit of either variance adds to them (2, 2), and to the coefficients (2,)."""
-    n = signs.shape[1]
+    m, n = signs.shape
     inner = signs @ signs.T
-    triples = (inner**3 - (3 * n - 2) * inner) / (n * (n - 1) * (n - 2))
-    solved = np.linalg.solve(signs.T @ signs, signs.T)
-    across = solved @ triples
+    triples = inner * (inner * inner - (3 * n - 2)) / (n * (n - 1) * (n - 2))
+    gram, sums = signs.T @ signs, signs.T @ triples
+    solved, across = np.linalg.solve(gram, signs.T), np.linalg.solve(gram, sums)
     kept = across @ solved.T
-    half = signs @ across
-    projected = triples - half - half.T + signs @ kept @ signs.T
-    unit = np.eye(len(signs)) - signs @ solved
-    apart = triples - np.eye(len(signs))
-    contrasts = contrasts - signs @ (solved @ contrasts)
-    found = np.stack([(contrasts * (apart @ contrasts)).sum(0), (contrasts**2).sum(0)])
-    expected = np.array([[(apart * projected).sum(), (apart * unit).sum()], [np.trace(projected), np.trace(unit)]])
+    residuals = contrasts - signs @ (solved @ contrasts)
+    squares = (residuals**2).sum(0)
+    # with M = I - signs solved: sums over the elements of M triples M and M, weighted by triples, and on the diagonal
+    weighted = np.vdot(triples, triples) - 2 * np.vdot(sums, across) + np.vdot(sums @ signs, kept)
+    diagonal = m - 2 * np.vdot(signs.T, across) + np.vdot(gram, kept)
+    expected = np.array([[weighted, m - np.vdot(sums, solved)], [diagonal, m - n]])
+    found = np.stack([(residuals * (triples @ residuals)).sum(0), squares])
+    found[0] -= found[1]  # a pair with itself says nothing
+    expected[0] -= expected[1]
     return found, expected, np.array([np.trace(kept), (solved**2).sum()])

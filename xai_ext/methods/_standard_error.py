@@ -6,7 +6,7 @@ import numpy as np
 
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.methods._orthogonal_error import spared_share
-from xai_ext.methods._rows import Fit, Rows, Surrogate
+from xai_ext.methods._rows import Fit, Influence, Rows, Surrogate, blocks
 from xai_ext.samplers import Sampler
 
 _LEAST = 1e-3  # floor of the eigenvalues of I - H
@@ -19,10 +19,10 @@ def standard_error(
     """Standard error of sampling of each coefficient, (n, k)."""
     if rows.n_fixed == len(rows.coalitions):
         return np.zeros_like(fit.coefficients)
-    if fit.influence is None or fit.design is None:
+    if fit.influence is None:
         error = _jackknife(surrogate, rows, sampler, rng)
     else:
-        error = _sandwich(rows, fit, fit.influence, fit.design, sampler)
+        error = _sandwich(rows, fit, fit.influence, sampler)
     if sampler.group != "orthogonal pair":
         return error
     drawn = slice(rows.n_fixed, None)
@@ -31,29 +31,42 @@ def standard_error(
     return np.asarray(error * np.sqrt(np.maximum(1 - spared, 0)))
 
 
-def _sandwich(rows: Rows, fit: Fit, influence: FloatArray, design: FloatArray, sampler: Sampler) -> FloatArray:
+def _sandwich(rows: Rows, fit: Fit, influence: Influence, sampler: Sampler) -> FloatArray:
     """Cluster-robust covariance with the bias-reduced residuals of Bell and McCaffrey (CR2).
 
     A cluster is what was drawn together; with fixed strata the spread is taken around each stratum's mean.
     """
-    width = rows_per_cluster(sampler)
-    predicted = fit.predict(rows.coalitions)
-    root = np.sqrt(rows.weights)[:, None]
-    drawn = slice(rows.n_fixed, None)
-    scaled, inside, root, outside = (
-        _clusters(a[drawn], width) for a in (root * (rows.scores - predicted), design, root, influence.T)
-    )
+    width, start = rows_per_cluster(sampler), rows.n_fixed
+    strata = _strata(rows.coalitions[start:], width) if sampler.group.startswith("stratum") else None
+    residuals = np.sqrt(rows.weights)[:, None] * (rows.scores - fit.predict(rows.coalitions))
+    variance, sums = np.zeros_like(fit.coefficients), dict[int, _Scatter]()
+    for part in blocks(len(rows.weights), start):
+        outside, adjusted = _adjusted(rows, fit, influence, residuals, part, width)
+        if strata is None:
+            pairs = [(i, j) for i in range(width) for j in range(width)]
+            variance += sum((outside[:, i] * outside[:, j]).T @ (adjusted[:, i] * adjusted[:, j]) for i, j in pairs)
+            continue
+        first = (part.start - start) // width
+        here = strata[first : first + len(outside)]
+        for stratum in np.unique(here):
+            sums.setdefault(stratum, _Scatter()).add(outside[here == stratum], adjusted[here == stratum])
+    variance = sum((scatter.around_mean() for scatter in sums.values()), variance)
+    return np.asarray(np.sqrt(np.maximum(variance, 0)))
+
+
+def _adjusted(
+    rows: Rows, fit: Fit, influence: Influence, residuals: FloatArray, part: slice, width: int
+) -> tuple[FloatArray, FloatArray]:
+    """Influence (clusters, width, n) and corrected residuals (clusters, width, k) of some rows."""
+    design, columns = influence.of(part)
+    root = np.sqrt(rows.weights[part])[:, None]
+    scaled, inside, outside, root = (_clusters(a, width) for a in (residuals[part], design, columns, root))
     hat = inside @ outside.swapaxes(1, 2)
     if fit.free_intercept:
         hat += root @ root.swapaxes(1, 2) / rows.weights.sum()
     eigenvalues, vectors = np.linalg.eigh(np.eye(width) - hat)
     correction = (vectors / np.sqrt(np.maximum(eigenvalues, _LEAST))[:, None]) @ vectors.swapaxes(1, 2)
-    adjusted = correction @ scaled
-    if sampler.group in ("stratum", "stratum of pairs"):
-        return np.asarray(np.sqrt(_within_strata(outside, adjusted, _strata(rows.coalitions[drawn], width))))
-    pairs = [(i, j) for i in range(width) for j in range(width)]
-    variance = sum((outside[:, i] * outside[:, j]).T @ (adjusted[:, i] * adjusted[:, j]) for i, j in pairs)
-    return np.asarray(np.sqrt(np.maximum(variance, 0)))
+    return outside, correction @ scaled
 
 
 def rows_per_cluster(sampler: Sampler) -> int:
@@ -76,19 +89,23 @@ def _strata(drawn: BoolArray, width: int) -> IntArray:
     return np.asarray(sizes)
 
 
-def _within_strata(influence: FloatArray, adjusted: FloatArray, strata: IntArray) -> FloatArray:
-    """Sum over strata of the scatter around the stratum's mean, (n, k); a single cluster counts around zero.
+class _Scatter:
+    """Number, sum and sum of squares of the scores of clusters, (n, k) each."""
 
-    Arguments are (clusters, rows of a cluster, n) and (clusters, rows of a cluster, k).
-    """
-    variance = np.zeros((influence.shape[2], adjusted.shape[2]))
-    for stratum in np.unique(strata):
-        members = strata == stratum
-        m = int(members.sum())
-        scores = np.einsum("cin,cik->cnk", influence[members], adjusted[members])
-        squares, total = (scores**2).sum(0), scores.sum(0)
-        variance += squares if m == 1 else m / (m - 1) * (squares - total**2 / m)
-    return np.maximum(variance, 0)
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, np.zeros(()), np.zeros(())
+
+    def add(self, influence: FloatArray, adjusted: FloatArray) -> None:
+        """Clusters (c, width, n) and (c, width, k)."""
+        scores = np.einsum("cin,cik->cnk", influence, adjusted)
+        self.count += len(scores)
+        self.total = self.total + scores.sum(0)
+        self.squares = self.squares + (scores**2).sum(0)
+
+    def around_mean(self) -> FloatArray:
+        """A single cluster counts around zero."""
+        m = self.count
+        return self.squares if m == 1 else np.asarray(m / (m - 1) * (self.squares - self.total**2 / m))
 
 
 def _jackknife(surrogate: Surrogate, rows: Rows, sampler: Sampler, rng: np.random.Generator) -> FloatArray:

@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from xai_ext._checks import InputError, InputTypeError, check_choice, check_positive
 from xai_ext._types import AnyArray, FloatArray
-from xai_ext.methods._rows import Fit, Rows, Surrogate
+from xai_ext.methods._rows import Dense, Fit, Influence, Normal, Rows, Surrogate, blocks, centred
 
 __all__ = ["Fit", "Lasso", "Linear", "Ridge", "Rows", "ScikitLearn", "Surrogate", "as_surrogate"]
 
@@ -43,9 +43,8 @@ class Ridge:
         """Coefficients in closed form, of whichever system is smaller: players or rows."""
         root = np.sqrt(rows.weights)
         total = rows.weights.sum()
-        center = rows.weights @ rows.coalitions / total
-        design = root[:, None] * (rows.coalitions - center)
-        influence, rank = self._influence(design)
+        center = _weighted_sums(rows) / total
+        influence, spread, rank = self._influence(rows, center)
         prior = self._prior(rows)
         columns = []
         # output by output: one column of a matrix product has other bits than the product of one column
@@ -53,13 +52,12 @@ class Ridge:
             y = y - rows.coalitions @ b if self.prior is not None else y
             gain = y - y[0]  # exactly 0 for a constant score
             mean = rows.weights @ gain / total
-            beta = influence @ (root * (gain - mean))
+            beta = influence.apply(root * (gain - mean))
             columns.append((beta + b, y[0] + mean - center @ beta))
         coefficients, intercept = (np.stack(c, axis=-1) for c in zip(*columns, strict=True))
-        spread = (design**2).sum(0)
         shrinkage = float(np.median(self.alpha / (self.alpha + spread))) if self.alpha else 0.0
-        note = "" if rank == len(influence) else _rank_note(rank, len(influence))
-        return Fit(coefficients, intercept, influence, design, shrinkage=shrinkage, note=note)
+        note = "" if rank == len(center) else _rank_note(rank, len(center))
+        return Fit(coefficients, intercept, influence, shrinkage=shrinkage, note=note)
 
     def _prior(self, rows: Rows) -> FloatArray:
         n, k = rows.coalitions.shape[1], rows.scores.shape[1]
@@ -70,16 +68,21 @@ class Ridge:
             raise InputError(f"prior must have shape ({n},) or ({n}, {k}), got {prior.shape}")
         return np.broadcast_to(prior.reshape(n, -1), (n, k))
 
-    def _influence(self, design: FloatArray) -> tuple[FloatArray, int]:
-        m, n = design.shape
-        if self.alpha == 0:
-            u, s, v = np.linalg.svd(design, full_matrices=False)
-            kept = s > 1e-10 * s.max(initial=0)
-            return (v[kept].T / s[kept]) @ u[:, kept].T, int(kept.sum())
-        gram = design.T @ design if n <= m else design @ design.T
-        gram[np.diag_indices_from(gram)] += self.alpha
-        factor = cho_factor(gram)
-        return np.asarray(cho_solve(factor, design.T) if n <= m else cho_solve(factor, design).T), n
+    def _influence(self, rows: Rows, center: FloatArray) -> tuple[Influence, FloatArray, int]:
+        """With each player's sum of squares (n,), and the rank."""
+        m, n = rows.coalitions.shape
+        if self.alpha and n <= m:
+            gram = sum((d.T @ d for d in (centred(rows, center, part) for part in blocks(m))), np.zeros((n, n)))
+            penalised = gram + self.alpha * np.eye(n)
+            return Normal(rows, center, cho_factor(penalised, overwrite_a=True)), np.diag(gram), n
+        design = centred(rows, center, slice(None))
+        spread = (design**2).sum(0)
+        if self.alpha:
+            dual = cho_factor(design @ design.T + self.alpha * np.eye(m))
+            return Dense(design, np.asarray(cho_solve(dual, design).T)), spread, n
+        u, s, v = np.linalg.svd(design, full_matrices=False)
+        kept = s > 1e-10 * s.max(initial=0)
+        return Dense(design, (v[kept].T / s[kept]) @ u[:, kept].T), spread, int(kept.sum())
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,14 @@ class ScikitLearn:
             columns.append((np.ravel(model.coef_), np.ravel(getattr(model, "intercept_", 0.0))[0]))
         coefficients, intercept = (np.stack(c, axis=-1) for c in zip(*columns, strict=True))
         return Fit(coefficients, intercept)
+
+
+def _weighted_sums(rows: Rows) -> FloatArray:
+    """Of each player, (n,)."""
+    sums = np.zeros(rows.coalitions.shape[1])
+    for part in blocks(len(rows.weights)):
+        sums += rows.weights[part] @ rows.coalitions[part]
+    return sums
 
 
 def as_surrogate(model: Any) -> Surrogate:

@@ -221,17 +221,19 @@ def _boxes(axes: Sequence[Any], sheet: Sheet, facts: dict[str, Any], settings: S
     from xai_ext import plots
 
     unit = {"logits": "logit", "probabilities": "probability"}.get(sheet.output, "score")
-    below = [
-        f"{_wrapped(c['class'])}\nf(x) {c['f_x']:.3g}\nf(baseline) {c['f_baseline']:.3g}\nsd {c['sd']:.2g}\n"
-        f"R2 {c['r2']:.2f}, 5-fold {c['r2_cv']:.2f}\nn = {facts['draws']}"
-        for c in facts["classes"]
-    ]
+    classes = facts["classes"]
+    names = [_wrapped(c["class"]) for c in classes]
+    ends = [f"\nf(x) {c['f_x']:.3f}\nf(baseline) {c['f_baseline']:.3f}\nsd {c['sd']:.2g}" for c in classes]
+    fits = [f"\nR2 {c['r2']:.2f}\n5-fold {c['r2_cv']:.2f}" for c in classes]
+    below, beside = ([name + fact for name, fact in zip(names, of, strict=True)] for of in (ends, fits))
     plots.score_boxes(sheet.scores, names=below, ax=axes[0]).set_title(f"perturbation scores ({unit})", fontsize=10)
     losses = sheet.losses(absolute=settings.absolute)
     kind = "absolute" if settings.absolute else "squared"
-    plots.loss_boxes(losses, names=below, ax=axes[1]).set_title(f"losses of the surrogate ({kind})", fontsize=10)
+    plots.loss_boxes(losses, names=beside, ax=axes[1]).set_title(f"losses of the surrogate ({kind})", fontsize=10)
+    if not settings.absolute:  # a few large squares would press the boxes flat
+        axes[1].set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0)), np.square))
     drops = np.atleast_1d(sheet.explanation.full_value) - sheet.scores
-    plots.score_boxes(drops, names=below, ax=axes[2]).set_title(f"f(x) - perturbation score ({unit})", fontsize=10)
+    plots.score_boxes(drops, names=names, ax=axes[2]).set_title(f"f(x) - perturbation score ({unit})", fontsize=10)
 
 
 def _wrapped(name: str) -> str:
