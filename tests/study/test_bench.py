@@ -357,3 +357,35 @@ class TestOtherConfigurations:
         (tmp_path / "letter.txt").write_text("dear")
         with pytest.raises(ValueError, match="holds something else"):
             bench(data, out=tmp_path, **SMALL)
+
+
+class TestPlantedStudy:
+    """Two data sets, models and baselines, three methods, three seeds: method > model > baseline > seed."""
+
+    OPTIONS = SMALL | {
+        "models": ["tests.study.small_models:tiny", "tests.study.small_models:other"],
+        "methods": ",".join(f"tests.study.small_models:{name}" for name in ("first", "second", "third")),
+        "baselines": ["black", "white"], "repeats": 3, "target": "0",
+    }  # fmt: skip
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def planted(data, tmp_path_factory):
+        return bench(data, out=tmp_path_factory.mktemp("run") / "planted", **TestPlantedStudy.OPTIONS)
+
+    def test_the_planted_order_of_factors_is_found(self, planted):
+        report = planted.disagreement(n_permutations=99)
+        found = report.changes_maps
+        found = found[(found.view == "pixels") & (found.measure == "spearman")].set_index("factor").disagreement
+        assert found.method > found.model > found.baseline > found.seed
+        assert report.setup["n_images"] == 7
+
+    @pytest.mark.slow
+    def test_it_is_the_same_on_two_processes_and_in_three_shards(self, planted, data, tmp_path):
+        same(bench(data, out=tmp_path / "two", engine="processes", workers=2, **self.OPTIONS), planted)
+        for i in (1, 2, 3):
+            bench(data, out=tmp_path / str(i), shard=f"{i}/3", **self.OPTIONS)
+        joined = BenchRun(*(tmp_path / str(i) for i in (1, 2, 3)))
+        same(joined, planted)
+        settings = {"n_permutations": 99}
+        assert joined.disagreement(**settings).to_json() == planted.disagreement(**settings).to_json()
