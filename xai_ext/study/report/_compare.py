@@ -40,7 +40,7 @@ _LIMITS = (
 def context(result: CompareResult) -> dict[str, Any]:
     """Everything the template shows."""
     every = (result, *result.further)
-    targets = [_target(r, "" if i == 0 else f"-{i + 1}") for i, r in enumerate(every)]
+    targets = [target_context(r, "" if i == 0 else f"-{i + 1}") for i, r in enumerate(every)]
     ranked = _ranked(result)
     names = _metrics([s for r in every for s in r.scores])
     return {
@@ -54,7 +54,7 @@ def context(result: CompareResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _target(result: CompareResult, suffix: str) -> dict[str, Any]:
+def target_context(result: CompareResult, suffix: str) -> dict[str, Any]:
     """What is shown for each explained output."""
     ranked, scene = _ranked(result), result.scene
     shown = [s for s in ranked if s.name in result.maps]
