@@ -61,7 +61,7 @@ def target_context(result: CompareResult, suffix: str) -> dict[str, Any]:
     maps = [_map(result, s) for s in shown]
     return {
         "suffix": suffix, "name": scene.target_name,
-        "photo": photo(scene.pixels, "What the model sees", _photo_text(result)), "best": next(iter(maps), None),
+        "photo": photo(scene.pixels, "What the model sees", _photo_text(result)),
         "verdict": [without_paths(sentence) for sentence in result.verdict], "scores": _scores(shown, suffix),
         "maps": maps, "without_map": [(s.name, s.status, without_paths(s.note)) for s in ranked if s not in shown],
         **_curves(result, shown, suffix), **_agreement(result, suffix),
@@ -111,8 +111,12 @@ def _numbers(result: CompareResult) -> list[tuple[str, str]]:
     return [
         (f"{unit} of the image", f"{s.f_input:.3g}"), (f"{unit} of the baseline", f"{s.f_baseline:.3g}"),
         ("shared regions", f"{int(s.labels.max()) + 1}"), ("budget", f"{result.config.budget:,}"),
-        ("seed", f"{result.config.seed}"), ("time", f"{result.seconds:.0f} s"),
+        ("seed", f"{result.config.seed}"), ("time", _duration(result.seconds)),
     ]  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _photo_text(result: CompareResult) -> str:
