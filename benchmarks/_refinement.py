@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from _localisation import REQUEST, Remembering, peer
+from _localisation import REQUEST, peer
+from _scenes import Remembering
 from lime.lime_image import LimeImageExplainer
 from PIL import Image
 from torch import nn
@@ -17,17 +18,15 @@ from torch import nn
 from xai_ext import MaskedModel, segmentation
 from xai_ext._task import CountedModel
 from xai_ext.attr import StratifiedLime
-from xai_ext.baselines import blur
 from xai_ext.methods.iassa import Attention, Level, Schedule, iassa
 from xai_ext.methods.rise import GridMasks, rise
-from xai_ext.metrics import MaskArea, RangeFraction, deletion, insertion, iou, pointing_game
+from xai_ext.metrics import MaskArea, Protocol, iou, pointing_game
 from xai_ext.models import Preprocess
+from xai_ext.study.iassa_poster import REGION, iteration_maps, published_scores
 
 SIDE = 112
 BUDGET = 1000
 RISE_MASKS = 4000
-REGION = RangeFraction(0.3)
-BLUR = 5 * SIDE / 224
 TOLERANCE = 15 * SIDE / 224
 STEPS = Schedule((Level((22, 22), (8, 8)), Level((16, 16), (4, 4)), Level((11, 11), (2, 2))))
 PREPROCESS = Preprocess((SIDE, SIDE), round(SIDE / 0.875), (0.498,) * 3, (0.502,) * 3, "bicubic")
@@ -189,9 +188,9 @@ METHODS = {
 def paper(scene, iterations, attention):
     """{k: (map after iteration k, evaluations so far)} of one run of the published schedule."""
     attention = Attention("features") if attention else None
-    found = refine(scene, Schedule.paper((SIDE, SIDE), iterations), attention=attention)
-    levels = found.diagnostics["levels"]
-    return {k: (level["after"][..., 0].astype(float), int(level["n_evals"])) for k, level in enumerate(levels)}
+    if attention is not None:
+        scene.probabilities.network.known.clear()  # it must compute the photo again for its features to be seen
+    return iteration_maps(scene.masked(), iterations, attention)
 
 
 def refinement(scene):
@@ -230,21 +229,12 @@ def judged(scene, maps):
     """{map: {metric: value}}, at image level."""
     tensors = {name: torch.from_numpy(np.ascontiguousarray(m))[None] for name, m in maps.items()}
     truth = torch.from_numpy(scene.truth)[None]
-    common = {"target": scene.target, "max_examples_per_batch": REQUEST}
-    measured = {
-        "deletion": deletion(scene.probabilities, scene.x, tensors, 0.0, **common),
-        "insertion": insertion(scene.probabilities, scene.x, tensors, blur(scene.x, sigma=BLUR), **common),
-        "IoU": iou(tensors, truth, threshold=REGION),
-        "IoU at area": iou(tensors, truth, threshold=MaskArea()),
-        "pointing": pointing_game(tensors, truth),
-        "pointing, 15 px": pointing_game(tensors, truth, tolerance=TOLERANCE),
-    }
-    found = {name: {metric: float(values[name]) for metric, values in measured.items()} for name in maps}
+    found = published_scores(scene.forward, scene.x, maps, scene.truth, Protocol(), REQUEST)
+    at_area, near = iou(tensors, truth, threshold=MaskArea()), pointing_game(tensors, truth, tolerance=TOLERANCE)
     for name, values in found.items():
-        inside = REGION.inclusion(maps[name].ravel(), scene.truth.ravel())
-        values["F-1"] = 2 * values["IoU"] / (1 + values["IoU"])
+        values["IoU at area"], values["pointing, 15 px"] = float(at_area[name]), float(near[name])
         values["SRG"] = values["insertion"] - values["deletion"]
-        values["region"] = float(inside.sum())
+        values["region"] = float(REGION.inclusion(maps[name].ravel(), scene.truth.ravel()).sum())
     return found
 
 

@@ -297,3 +297,30 @@ class TestWeights:
     def test_too_few_samples(self):
         with pytest.raises(ValueError, match="num_samples must be at least 2"):
             explained(num_samples=1)
+
+
+class TestComparedLime:
+    """lime itself, as `xai-ext compare` runs it."""
+
+    def explained(self, **settings):
+        from tests.tiny_models import conv
+        from xai_ext._task import CountedModel, Task
+        from xai_ext.lime_image import methods
+
+        x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        labels = np.arange(1024).reshape(32, 32) // 256
+        task = Task(CountedModel(conv().module), x, torch.zeros_like(x), 1, labels, 30, 8, None, 0)
+        return methods()[0].run(task, **settings).values, labels
+
+    def test_it_takes_the_shared_regions_or_its_own(self):
+        values, labels = self.explained()
+        assert all(np.ptp(values[labels == r]) == 0 for r in range(4))
+        own = self.explained(segments="quickshift")[0]
+        assert max(np.ptp(own[labels == r]) for r in range(4)) > 0
+
+    def test_what_is_absent_is_the_baseline_or_a_mean(self):
+        assert np.abs(self.explained()[0] - self.explained(fill="mean")[0]).max() > 0
+
+    def test_other_words_are_refused(self):
+        with pytest.raises(ValueError, match="did you mean 'quickshift'"):
+            self.explained(segments="quickshft")

@@ -16,7 +16,7 @@ from lime.lime_image import ImageExplanation, LimeImageExplainer
 from lime.wrappers.scikit_image import SegmentationAlgorithm
 from skimage.color import gray2rgb
 
-from xai_ext._checks import InputError, check_at_least
+from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext._superpixels import scores, segment_means, two_dimensional
 from xai_ext._task import MapResult, Method, Task, density
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
@@ -273,7 +273,10 @@ def methods() -> list[Method]:
     return [Method("lime.Image", "lime", "segments", True, _lime_image)]
 
 
-def _lime_image(task: Task) -> MapResult:
+def _lime_image(task: Task, *, segments: str = "shared", fill: str = "baseline") -> MapResult:
+    """Regions: shared, or lime's "quickshift"; absent ones become the baseline or, lime's default, their "mean"."""
+    check_choice("segments", segments, ("shared", "quickshift"))
+    check_choice("fill", fill, ("baseline", "mean"))
     explainer = LimeImageExplainer(random_state=np.random.RandomState(task.seed % 2**32))
     with contextlib.redirect_stderr(io.StringIO()):  # its own progress bar
         explanation = explainer.explain_instance(
@@ -281,12 +284,17 @@ def _lime_image(task: Task) -> MapResult:
             task.column,
             labels=(0,),
             top_labels=None,
-            hide_color=task.array(task.baseline),
+            hide_color=task.array(task.baseline) if fill == "baseline" else None,
             num_samples=task.budget,
             batch_size=task.batch_size,
-            segmentation_fn=lambda _: task.labels,
+            segmentation_fn=_quickshift if segments == "quickshift" else lambda _: task.labels,
         )
-    values = np.zeros(int(task.labels.max()) + 1)
-    for segment, value in explanation.local_exp[0]:
-        values[segment] = value
-    return MapResult(density(task.labels, values))
+    values = np.array([value for _, value in sorted(explanation.local_exp[0])])
+    return MapResult(density(explanation.segments, values))
+
+
+def _quickshift(image: AnyArray) -> IntArray:
+    from xai_ext.segmentation import quickshift
+
+    scaled = (image - image.min()) / max(float(np.ptp(image)), 1e-12)  # to 0..1, which it needs
+    return quickshift(scaled, kernel_size=4, max_dist=200, ratio=0.2)
