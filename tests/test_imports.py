@@ -27,6 +27,7 @@ LAYERS = [
         "explanation",
         "_plot_maps",
         "_html",
+        "_notebook",
         "_captum_compat",
         "_shap_compat",
     ),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from xai_ext.study.compare import CompareResult
     from xai_ext.study.report._bench import Run
 
-__all__ = ["bench_report", "compare_report", "write_compare_report"]
+__all__ = ["bench_report", "compare_fragment", "compare_report", "write_compare_report"]
 
 
 def compare_report(result: "CompareResult") -> str:
@@ -21,6 +21,14 @@ def compare_report(result: "CompareResult") -> str:
     from xai_ext.study.report._compare import context
 
     return _page("compare.html", context(result))
+
+
+def compare_fragment(result: "CompareResult") -> str:
+    """Verdict, table and maps of a comparison, as a notebook shows them below a cell."""
+    from xai_ext.study.report._compare import target_context
+
+    every = (result, *result.further)
+    return page("compare_fragment.html", targets=[target_context(r, f"-{i}") for i, r in enumerate(every)])
 
 
 def write_compare_report(result: "CompareResult", path: Path) -> Path:

@@ -153,7 +153,8 @@ def _gallery(run: Run, found: DisagreementReport | None) -> list[dict[str, Any]]
     if found is None or not isinstance(run, RunWithMaps) or not len(found.extremes):
         return []
     shown: list[dict[str, Any]] = []
-    for row in found.extremes.drop_duplicates(["dataset", "image_id"]).head(_MOST_IMAGES).itertuples():
+    rows = found.extremes.drop_duplicates(["dataset", "image_id"]).head(_MOST_IMAGES)
+    for row in rows.sort_values("disagreement", ascending=False, kind="stable").itertuples():
         kept = run.maps(row.image_id)
         if kept is not None:
             name, (pixels, maps) = file_only(str(row.image_id)), kept
@@ -161,7 +162,7 @@ def _gallery(run: Run, found: DisagreementReport | None) -> list[dict[str, Any]]
             for method, values in list(maps.items())[:_MOST_MAPS]:
                 alt = map_text(method, name, values, None, None)
                 pictures.append(overlay(pixels, values, title=method, alt=alt))
-            shown.append({"which": row.which, "name": name, "disagreement": row.disagreement, "pictures": pictures})
+            shown.append({"name": name, "disagreement": row.disagreement, "pictures": pictures})
     return shown
 
 
@@ -169,6 +170,7 @@ def _failures(run: Run) -> Table | None:
     if not run.failures:
         return None
     frame = DataFrame([{k: f.get(k) for k in _OF_FAILURES} for f in run.failures])
+    frame = frame.sort_values(list(_OF_FAILURES)[:-2], kind="stable")
     caption = "Units that failed or were set aside; the rest of the run went on."
     return of_frame("failures", caption, frame, _OF_FAILURES, clean=without_paths)
 

@@ -40,7 +40,7 @@ _LIMITS = (
 def context(result: CompareResult) -> dict[str, Any]:
     """Everything the template shows."""
     every = (result, *result.further)
-    targets = [_target(r, "" if i == 0 else f"-{i + 1}") for i, r in enumerate(every)]
+    targets = [target_context(r, "" if i == 0 else f"-{i + 1}") for i, r in enumerate(every)]
     ranked = _ranked(result)
     names = _metrics([s for r in every for s in r.scores])
     return {
@@ -54,14 +54,14 @@ def context(result: CompareResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _target(result: CompareResult, suffix: str) -> dict[str, Any]:
+def target_context(result: CompareResult, suffix: str) -> dict[str, Any]:
     """What is shown for each explained output."""
     ranked, scene = _ranked(result), result.scene
     shown = [s for s in ranked if s.name in result.maps]
     maps = [_map(result, s) for s in shown]
     return {
         "suffix": suffix, "name": scene.target_name,
-        "photo": photo(scene.pixels, "What the model sees", _photo_text(result)), "best": next(iter(maps), None),
+        "photo": photo(scene.pixels, "What the model sees", _photo_text(result)),
         "verdict": [without_paths(sentence) for sentence in result.verdict], "scores": _scores(shown, suffix),
         "maps": maps, "without_map": [(s.name, s.status, without_paths(s.note)) for s in ranked if s not in shown],
         **_curves(result, shown, suffix), **_agreement(result, suffix),
@@ -111,8 +111,12 @@ def _numbers(result: CompareResult) -> list[tuple[str, str]]:
     return [
         (f"{unit} of the image", f"{s.f_input:.3g}"), (f"{unit} of the baseline", f"{s.f_baseline:.3g}"),
         ("shared regions", f"{int(s.labels.max()) + 1}"), ("budget", f"{result.config.budget:,}"),
-        ("seed", f"{result.config.seed}"), ("time", f"{result.seconds:.0f} s"),
+        ("seed", f"{result.config.seed}"), ("time", _duration(result.seconds)),
     ]  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _photo_text(result: CompareResult) -> str:

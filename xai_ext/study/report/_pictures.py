@@ -82,13 +82,13 @@ def curve_chart(curves: Mapping[str, Curves], kind: str, alt: str) -> Picture:
     from xai_ext import plots
 
     names = list(curves)
-    figure = bare(5.4, 3.9)
+    figure = bare(4.6, 3.9)
     ax = figure.subplots()
     for name in names[_COLOURED:]:
         ax.plot(*curves[name][kind], color="0.82", linewidth=0.9, label="others" if name == names[-1] else "_")
     plots.curves({drawn(n): curves[n][kind] for n in names[:_COLOURED]}, kind, ax=ax)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=8, frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, fontsize=8, frameon=False)
     return chart(figure, kind, alt)
 
 
