@@ -33,7 +33,9 @@ class TestCompare:
         printed = capsys.readouterr().out
         assert "stratified_lime" in printed
         assert "deletion" in printed
-        assert sorted(p.name for p in out.iterdir()) == ["disagreement.png", "figure.png", "maps.npz", "result.json"]
+        assert sorted(p.name for p in out.iterdir()) == [
+            "agreement.csv", "disagreement.png", "figure.png", "maps.npz", "metrics.csv", "report.html", "result.json",
+        ]  # fmt: skip
         assert run(monkeypatch, "compare", *FAST, "--out", out) == 0  # its own folder may be written again
 
     def test_every_option_arrives(self, monkeypatch, tmp_path):

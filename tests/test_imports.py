@@ -25,6 +25,8 @@ LAYERS = [
         "game",
         "explanation",
         "_plot_maps",
+        "_html",
+        "_notebook",
         "_captum_compat",
         "_shap_compat",
     ),

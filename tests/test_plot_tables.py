@@ -233,8 +233,8 @@ def test_factors_are_ordered_by_how_much_they_change():
     ax = plots.what_changes(changes(), ax=Figure().subplots())
     assert [label.get_text() for label in ax.get_yticklabels()] == ["seed", "model", "method"]
     drawn = bars(ax)
-    np.testing.assert_allclose(drawn["all"], [(0.1, 0.0, 0.2)], atol=1e-12)
-    np.testing.assert_allclose(drawn["beyond seeds"], [(0.05, -0.1, 0.2)], atol=1e-12)
+    np.testing.assert_allclose(drawn["in all"], [(0.1, 0.0, 0.2)], atol=1e-12)
+    np.testing.assert_allclose(drawn["beyond seeds"], [(0.45, 0.3, 0.6), (0.75, 0.6, 0.9)], atol=1e-12)
 
 
 class TestHierarchy:

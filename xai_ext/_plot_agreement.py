@@ -50,7 +50,8 @@ def _cells(ax: "Axes", values: FloatArray) -> None:
         if np.isfinite(value):
             colour = "white" if abs(value) > 0.6 else "black"
             weight = "bold" if i == j else "normal"
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour, weight=weight)
+            cell = ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour, weight=weight)
+            cell.set_in_layout(False)  # it lies within the axes: measuring hundreds of them takes a second
     ax.invert_yaxis()
     ax.set_aspect("equal")
     ax.spines[:].set_visible(False)

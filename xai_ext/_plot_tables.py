@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _SETTING = ("dataset", "model", "baseline")
+_HOLLOW = marker_style(1) | {"marker": "D", "mfc": "white"}
 _GRID = np.linspace(0, 1, 101)
 
 
@@ -86,6 +87,7 @@ def cost_vs_quality(table: "DataFrame", metric: str, *, ax: "Axes | None" = None
         _bar(ax, _interval(rows[rows.method == name]), float(cost[name]), name, marker_style(i), upright=True)
     ax.set_xscale("symlog", linthresh=1)
     ax.set_xlim(left=-0.2)
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("evaluations per map (forward rows and twice the backward rows)")
     ax.set_ylabel(f"{metric}, mean and 95 % interval")
     ax.grid(alpha=0.3)
@@ -152,10 +154,9 @@ def what_changes(report: Any, *, ax: "Axes | None" = None) -> "Axes":
         own = table[(table.measure == report.setup["measures"][0]) & (table["view"] == "pixels")]
         own = own.sort_values("disagreement", kind="stable")
         for y, row in enumerate(own.itertuples()):
-            _bar(ax, (row.disagreement, row.low, row.high), y, "all" if y == 0 else "_", marker_style(0))
-            beyond = marker_style(1) | {"marker": "D", "mfc": "white"}
-            label = "beyond seeds" if y == 0 else "_"
-            _bar(ax, (row.beyond_seed, row.beyond_low, row.beyond_high), y - 0.22, label, beyond)
+            _bar(ax, (row.disagreement, row.low, row.high), y, "_" if y else "in all", marker_style(0))
+            if row.factor != "seed":
+                _bar(ax, (row.beyond_seed, row.beyond_low, row.beyond_high), y - 0.22, "beyond seeds", _HOLLOW)
         ax.set_yticks(range(len(own)), list(own.factor))
         ax.axvline(0, color="0.6", linewidth=0.8)
     ax.set_xlabel(f"1 - {report.setup['measures'][0]}, mean over images and 95 % interval")
@@ -219,7 +220,16 @@ def _band(ax: "Axes", steps: AnyArray, found: FloatArray, label: str, style: dic
 
 def _legend(ax: "Axes") -> "Axes":
     """Beside the axes, where it hides nothing; in two columns when long."""
-    handles, labels = ax.get_legend_handles_labels()
+    found = dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    handles, labels = list(found.values()), list(found)
     if handles:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False, ncols=1 + len(labels) // 24)
+        ax.legend(
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1.0),
+            fontsize=8,
+            frameon=False,
+            ncols=1 + len(labels) // 24,
+        )
     return ax

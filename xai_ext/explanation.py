@@ -69,6 +69,16 @@ class Explanation:
         scale = sizes.reshape(-1, *(1,) * (self.values.ndim - 1))
         return (self.values / scale)[self._labels(index)]
 
+    def _repr_html_(self) -> str:
+        from xai_ext._notebook import as_html
+
+        return as_html(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from xai_ext._notebook import as_png
+
+        return as_png(self)
+
     def _labels(self, index: int) -> IntArray:
         if not -len(self.labels) <= index < len(self.labels):
             raise InputError(f"index must name one of {len(self.labels)} inputs, got {index}")

@@ -65,7 +65,8 @@ def test_what_is_saved_can_be_read_again(result, tmp_path):
         assert maps["image"].shape == (32, 32, 3)
         assert maps["truth"].dtype == bool
     assert content["agreement"][0]["methods"] == list(result.agreement.names)
-    for path in paths[2:]:
+    assert [p.name for p in paths[4:]] == ["metrics.csv", "agreement.csv", "report.html"]
+    for path in paths[2:4]:
         with Image.open(path) as picture:
             assert picture.width > 500
 

@@ -115,6 +115,11 @@ class CompareResult:
     further: tuple["CompareResult", ...] = ()
     interrupted: Signals | None = None
 
+    def _repr_html_(self) -> str:
+        from xai_ext.study.report import compare_fragment
+
+        return compare_fragment(self)
+
 
 def compare(
     image: str = inputs.BUILT_IN, *, methods: Wanted = "default", progress: str = "none", **options: Any

@@ -158,8 +158,10 @@ def _chance(scene: Scene, name: str) -> float | None:
 
 
 def save(result: CompareResult, folder: Path, *, report: bool = True) -> list[Path]:
-    """Write result.json, maps.npz, figure.png and disagreement.png; further targets in folders of their own."""
+    """Write result.json, tables, maps.npz, pictures and report.html; further targets in folders of their own too."""
     from xai_ext.plots import attribution_grid
+    from xai_ext.study.export import write_tables
+    from xai_ext.study.report import write_compare_report
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in (RESULT, "maps.npz", "figure.png", "disagreement.png")]
@@ -174,6 +176,9 @@ def save(result: CompareResult, folder: Path, *, report: bool = True) -> list[Pa
     )
     figure.savefig(paths[2], dpi=120)
     _disagreement(result).savefig(paths[3], dpi=120)
+    paths += write_tables(result, folder)
+    if report:
+        paths.append(write_compare_report(result, folder / "report.html"))
     for other in result.further:
         paths += save(other, path_below(folder, file_name(other.scene.target_name)), report=report)
     return paths
