@@ -54,8 +54,8 @@ def print_overheads(budget, repetitions):
     """Ours first; the hosts' for comparison."""
     scene = make_scene(inputs.read_image("coffee"), load("efficientnet_lite0"), Look())
     plan = measured_plan(scene.classifier.module, (scene.x,))
-    print(f"CPU time over that of as many bare forwards ({plan.batch_size} rows a call, {plan.memory_format}), median of "
-          f"{repetitions} interleaved repetitions, budget {budget}\n")  # fmt: skip
+    print(f"CPU time over that of as many bare forwards ({plan.batch_size} rows a call, {plan.memory_format}), "
+          f"median of {repetitions} interleaved repetitions, budget {budget}\n")  # fmt: skip
     rows = []
     for method in choose_methods(f"{OURS},{HOSTS}"):
         own, metrics, cost = ratios(scene, method, budget, repetitions)
@@ -79,7 +79,7 @@ def print_start(repetitions):
     script += "try: main()\nexcept SystemExit: pass"
     torch_, package, help_ = (seconds(s, repetitions) for s in ("import torch", "import torch, xai_ext", script))
     rows = [["import torch", f"{torch_:.2f}", "1"],
-            ["import torch, xai_ext: what xai_ext adds", f"{package - torch_:.2f}", f"{(package - torch_) / torch_:.3f}"],
+            ["import xai_ext after it", f"{package - torch_:.2f}", f"{(package - torch_) / torch_:.3f}"],
             ["xai-ext --help", f"{help_:.2f}", f"{help_ / torch_:.3f}"]]  # fmt: skip
     print_table(["", "seconds", "of import torch"], rows)
 

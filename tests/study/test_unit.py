@@ -135,6 +135,6 @@ def test_a_model_without_finite_scores_makes_no_scene():
 
 
 def test_no_method_pays_for_the_measurement_of_batches():
-    scene = make_scene(inputs.read_image("coffee"), conv(), Look(segments="grid:4x4", batch_size=3))
+    scene = make_scene(Image.new("RGB", (40, 40), "red"), conv(), Look(segments="grid:4x4", batch_size=3))
     (method,) = choose_methods("rise")
     assert run_unit(method, scene, 0, Terms(40)).cost == 40
