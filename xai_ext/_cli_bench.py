@@ -113,7 +113,7 @@ def query(
 
     found = _opened([run]).sql(sql)
     rows = found.itertuples(index=False, name=None)
-    typer.echo(csv_text(list(found.columns), rows) if as_csv else found.to_string(index=False))
+    typer.echo(csv_text(list(found.columns), rows).rstrip() if as_csv else found.to_string(index=False))
 
 
 def report(

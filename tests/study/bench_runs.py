@@ -26,9 +26,8 @@ def write_white(path):
 
 def rows_of(run):
     """Everything but times, as records; NaN as text, which equals itself."""
-    return [
-        {name: repr(value) for name, value in row.items()} for row in run._arrow.drop_columns(["seconds"]).to_pylist()
-    ]
+    table = run._arrow.drop_columns(["seconds", "metric_seconds"])
+    return [{name: repr(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
 if __name__ == "__main__":

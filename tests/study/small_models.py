@@ -3,10 +3,13 @@
 import os
 import signal
 import time
+import zlib
 
+import numpy as np
 import torch
 from torch import nn
 
+from xai_ext._task import MapResult, Method
 from xai_ext.models import Classifier, Preprocess
 
 PREPROCESS = Preprocess((16, 16), 16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear")
@@ -74,3 +77,33 @@ class _Picky(nn.Module):
 def picky():
     """Raises on a white image."""
     return Classifier(_Picky(), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def _pattern(*words):
+    """A fixed field per level of a factor."""
+    return np.random.default_rng([zlib.crc32(str(w).encode()) for w in words]).normal(size=(16, 16))
+
+
+def _planted(name):
+    """Maps that follow the method most, then the model, the baseline, and the seed least."""
+
+    def run(task):
+        model = float(next(task.model.module.parameters()).sum())
+        baseline, image = float(task.baseline.mean()), float(task.x.sum())
+        noise = np.random.default_rng(task.seed).normal(size=(16, 16))
+        parts = (2.0, ("image", image)), (1.6, ("method", name)), (1.0, ("model", model)), (0.6, ("baseline", baseline))
+        return MapResult(sum(weight * _pattern(*words) for weight, words in parts) + 0.25 * noise)
+
+    return Method(name, "planted", "pixels", True, run, 0)
+
+
+def first():
+    return _planted("first")
+
+
+def second():
+    return _planted("second")
+
+
+def third():
+    return _planted("third")

@@ -66,8 +66,8 @@ class BenchRun:
 
         Columns: dataset, model, baseline, method, seed (the repeat), image_id, class_id, metric, value, status (0: a
         finite value), n_evals (cost of the method in rows, a backward row counts as two), n_forward, n_backward,
-        seconds, features, host, method_status, note, target_rank, unit_id, numerics. A metric ``NAME@prob`` follows
-        the softmax of the scores.
+        seconds (of the method), metric_seconds, features, host, method_status, note, target_rank, unit_id, numerics.
+        A metric ``NAME@prob`` follows the softmax of the scores.
         """
         whole = self._units
         return whole.drop(columns=["kind", "method_b", "view", "relation", "entry", "n_features", "same"])

@@ -143,9 +143,12 @@ class Blocks:
         return maps, labels
 
     def _finish(self, block: Block) -> None:
-        if self._archive is not None:
-            self._archive.write((u, f) for u in block.units if (f := self.store.recall(u.id)) is not None)
-        self.store.write_part(self.plan.part_name(block.number), self._table(block))
+        """Another runner that was forced upon the folder may have finished it, and cleared the journal."""
+        name = self.plan.part_name(block.number)
+        if not (self.store.parts / name).exists():
+            if self._archive is not None:
+                self._archive.write((u, f) for u in block.units if (f := self.store.recall(u.id)) is not None)
+            self.store.write_part(name, self._table(block))
         self.store.forget([u.id for u in block.units] + [self.plan.pairs_id(i) for i in block.missing])
         del self._open[block.number]
 

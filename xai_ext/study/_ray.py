@@ -3,12 +3,17 @@
 import os
 import secrets
 import sys
+import warnings
 from typing import Any
 
 from xai_ext._checks import InputError
 from xai_ext.study._worker import Setup, Worker
 from xai_ext.study.engine import Event, outcome
 
+_NO_TOKEN = (
+    "Ray listens on all interfaces and asks for no token; fix: RAY_AUTH_MODE=token and RAY_AUTH_TOKEN before the first "
+    "import of ray"
+)
 _STORE = 200_000_000  # bytes of shared memory: results are small
 
 
@@ -104,10 +109,13 @@ class _Actor:
 
 def _imported(address: str | None) -> Any:
     """Ray, with its usage reports off and, on this machine, a token."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if "ray" not in sys.modules:  # it reads them once
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        if address is None:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        warnings.warn(_NO_TOKEN, stacklevel=4)
     try:
         import ray
     except Exception as error:

@@ -16,7 +16,7 @@ TEXTS = (
     "dataset", "image_id", "kind", "model", "baseline", "method", "method_b", "view", "relation", "metric", "features",
     "host", "method_status", "note", "unit_id",
 )  # fmt: skip
-NUMBERS = ("value", "seconds")
+NUMBERS = ("value", "seconds", "metric_seconds")
 WHOLE = (
     "seed", "target_rank", "class_id", "entry", "n_features", "status", "n_evals", "n_forward", "n_backward",
     "numerics",
@@ -52,6 +52,7 @@ def unit_rows(item: Item, unit: Unit, meta: Mapping[str, Any]) -> Iterator[dict[
         "class_id": meta.get("class_id"), "features": meta.get("features"), "host": meta.get("host"),
         "method_status": meta["status"], "note": meta.get("note") or None, "n_evals": meta.get("cost"),
         "n_forward": meta.get("n_forward"), "n_backward": meta.get("n_backward"), "seconds": meta.get("seconds"),
+        "metric_seconds": meta.get("metric_seconds"),
         "numerics": meta.get("numerics", 0), "unit_id": unit.id,
     }  # fmt: skip
     found = {"cost": meta.get("cost"), "metric_rows": meta.get("metric_rows"), **meta.get("metrics", {})}

@@ -1,5 +1,6 @@
 """Every method on every image of data sets: started, continued, shared among workers, and read."""
 
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,8 @@ from xai_ext.study.data import Item, Reading, read_data
 from xai_ext.study.engine import Engine, Processes, Serial, warm_up
 from xai_ext.study.store import Store
 
-DONE, SOME_FAILED, NOTHING = 0, 3, 4
+_BYTES_PER_UNIT, _BYTES_PER_MAP = 1500, 100_000  # of parts: about 20 rows; of half precision, compressed
+DONE, SOME_FAILED = 0, 3
 
 __all__ = ["BenchConfig", "BenchRun", "Running", "bench"]
 
@@ -99,6 +101,7 @@ def _work(
     left = [number for number in mine if plan.part_name(number) not in done]
     if not left:
         return
+    _check_room(store, plan, left, config)
     archive = MapArchive(store.folder, plan) if config.save_maps == "full" else None
     progress = _progress(plan, left, running)
     scheduler = Scheduler(
@@ -118,6 +121,16 @@ def _work(
         store.log("ended", **vars(scheduler.tally), first_eta=progress.first_eta)
     if not stopped.code and scheduler.tally.done and not scheduler.tally.succeeded:
         raise TooManyFailures("no unit succeeded; fix: see failed/ and quarantine/")
+
+
+def _check_room(store: Store, plan: Plan, left: Sequence[int], config: BenchConfig) -> None:
+    units = plan.units_per_image * sum(len(plan.blocks[number]) for number in left)
+    needed = units * (_BYTES_PER_UNIT + (_BYTES_PER_MAP if config.save_maps == "full" else 0))
+    free = shutil.disk_usage(store.folder).free
+    if free < needed:
+        raise DiskFull(
+            f"{units} units need about {needed} bytes, {free} are free; fix: another disk, a --limit, or fewer maps"
+        )
 
 
 def _engine(setup: Setup, running: Running, stopped: "Stopped") -> Engine:

@@ -20,8 +20,6 @@ from xai_ext.study._worker import Setup, Worker
 
 What = Literal["ready", "done", "error", "died"]
 _LOG_TAIL = 2000  # characters
-_IMPORTED = ("xai_ext.study._worker", "xai_ext.study._pairs", "xai_ext.attr._builtin", "xai_ext.explainers._builtin",
-             "xai_ext.lime_image", "pandas")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_IMPORTED))
+    context.set_forkserver_preload(["xai_ext.study._forked"])
     return context
 
 

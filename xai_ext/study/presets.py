@@ -96,13 +96,13 @@ def _decision(score: Any, data: Any, out: Path) -> str:
     return report.summary()
 
 
-def _paper(score: Any, data: Any, out: Path, n_images: int) -> str:
+def _paper(score: Any, data: Any, out: Path, n_images: int, n_samples: int = 500) -> str:
     """Setups S1 and S3; S2's segmentation looks at the truth and can be compared with nothing."""
     from xai_ext.study._safe_names import write_csv
     from xai_ext.study.anomaly import compare_all, paper_setup
 
     methods = {
-        f"{setup} {variant}": partial(paper_setup, score, setup=setup, variant=variant, n_samples=500)
+        f"{setup} {variant}": partial(paper_setup, score, setup=setup, variant=variant, n_samples=n_samples)
         for setup in ("S1", "S3") for variant in ("code", "text", "decision")
     }  # fmt: skip
     table = compare_all(score, data.bad[:n_images], data.masks[:n_images], methods)

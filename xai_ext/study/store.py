@@ -44,6 +44,10 @@ class Store:
     """
 
     def __init__(self, folder: str | Path) -> None:
+        try:
+            import pyarrow  # noqa: F401
+        except Exception as error:
+            raise InputError(f'runs need pyarrow ({error}); fix: pip install "xai-ext[study]"') from error
         self.folder = Path(folder)
         self.parts, self.open = self.folder / "parts", self.folder / "open"
         self.failed, self.quarantine = self.folder / "failed", self.folder / "quarantine"

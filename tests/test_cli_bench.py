@@ -1,0 +1,99 @@
+"""The commands on data sets, in this process; exit codes are the command's own."""
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.study.bench_runs import write_images, write_white
+from xai_ext.cli import app
+
+pytest.importorskip("pyarrow")
+SMALL = (
+    "--methods center,random --repeats 2 --budget 20 --segments grid:4x4 --metric-steps 3 --batch-size 4 "
+    "--agreement spearman --progress none --no-report"
+).split()
+TINY = ["--model", "tests.study.small_models:tiny"]
+
+
+def said(*arguments):
+    result = CliRunner().invoke(app, [*arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cli")
+    data = write_images(root / "photos", 3)
+    arguments = [
+        "bench",
+        f"mine={data}",
+        "--out",
+        str(root / "run"),
+        "--model",
+        "tests.study.small_models:tiny",
+        *SMALL,
+    ]
+    return root / "run", arguments, said(*arguments)
+
+
+def test_bench_says_what_it_found(run):
+    _, arguments, (code, text) = run
+    assert code == 0
+    assert "3 of 3 images, 9 of 9 units; 0 failed, 0 quarantined" in text
+    assert "agreement is spearman" in text
+    assert said(*arguments) == (code, text)
+
+
+def test_status_verify_and_query(run):
+    folder, _, _ = run
+    code, text = said("status", str(folder))
+    assert code == 0
+    assert "images_done    3" in text
+    assert said("verify", str(folder)) == (0, "every part is as it was written\n")
+    pytest.importorskip("duckdb")
+    code, text = said("query", str(folder), "select count(*) as n from results where metric = 'cost'", "--csv")
+    assert (code, text) == (0, "n\n9\n")
+    with pytest.raises(ValueError, match="the query failed"):
+        said("query", str(folder), "select nothing")
+
+
+def test_a_report_of_half_a_run_needs_force(run, tmp_path):
+    _, arguments, _ = run
+    half = [str(tmp_path / "half") if a == str(run[0]) else a for a in arguments]
+    said(*half, "--shard", "1/1", "--limit", "3")
+    part = next((tmp_path / "half" / "parts").iterdir())
+    part.write_bytes(part.read_bytes()[:-1])
+    assert said("verify", str(tmp_path / "half")) == (3, f"damaged: {part.name}\n")
+    with pytest.raises(ValueError, match="0 of 3 images are finished; fix: continue the run, or --force"):
+        said("report", str(tmp_path / "half"), "--out", str(tmp_path / "report.html"))
+
+
+def test_another_configuration_is_exit_code_5(run):
+    with pytest.raises(ValueError, match="another budget;") as error:
+        said(*run[1], "--budget", "30")
+    assert error.value.exit_code == 5
+
+
+def test_failed_units_are_exit_code_3(tmp_path):
+    data = write_images(tmp_path / "a", 2)
+    write_white(data / "white.png")
+    code, text = said("bench", str(data), "--out", str(tmp_path / "run"), "--model", "tests.study.small_models:picky",
+                      *SMALL)  # fmt: skip
+    assert code == 3
+    assert "3 failed" in text
+
+
+def test_columns_need_a_name(tmp_path):
+    with pytest.raises(ValueError, match="columns must be NAME=COLUMN"):
+        said("bench", "photos", "--out", str(tmp_path), "--columns", "label")
+
+
+def test_doctor_names_what_is_missing(monkeypatch):
+    from xai_ext.study import _doctor
+
+    monkeypatch.setattr(_doctor, "_OPTIONAL", {"no-such-package": ("no_such_package", "maps"), "numpy": ("numpy", "x")})
+    code, text = said("doctor")
+    assert code == 0
+    assert 'not installed; pip install "xai-ext[maps]"' in text
+    assert "captum" in text
