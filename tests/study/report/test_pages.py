@@ -154,6 +154,7 @@ def test_no_socket_is_opened(monkeypatch):
 
 def test_every_target_has_its_own_sections():
     result = comparison()
+    result = replace(result, config=replace(result.config, model="torchvision:resnet50@none"))
     other = replace(result, scene=replace(result.scene, target=0), verdict=["Nothing can be said."])
     page = Page(compare_report(replace(result, further=(other,))))
     ids = [a["id"] for _, a in page.attributes if "id" in a]
@@ -163,6 +164,7 @@ def test_every_target_has_its_own_sections():
     texts = "".join(text for _, text in page.texts)
     assert f"Why {other.scene.target_name}?" in texts
     assert "Nothing can be said." in texts
+    assert "torchvision:resnet50@none with random weights" in texts
 
 
 class TestNames:
