@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from tests.study.report.runs import comparison
-from xai_ext.study.export import write_tables
+from tests.study.report.runs import comparison, run
+from xai_ext.study.export import write_run_tables, write_tables
 
 
 def test_means_of_the_exported_values_are_those_of_the_scores(tmp_path):
@@ -46,3 +46,10 @@ def test_further_targets_stand_below(tmp_path):
     other = replace(result, scene=replace(result.scene, target=0))
     table = pd.read_csv(write_tables(replace(result, further=(other,)), tmp_path)[0])
     assert list(table.target.unique()) == [result.scene.target_name, other.scene.target_name]
+
+
+def test_a_run_is_exported_beside_its_report(tmp_path):
+    paths = write_run_tables(run(), tmp_path / "study.html")
+    assert [p.name for p in paths] == ["study-metrics.csv", "study-agreement.csv"]
+    np.testing.assert_array_equal(pd.read_csv(paths[0])["value"], run().table()["value"])
+    np.testing.assert_array_equal(pd.read_csv(paths[1])["mean"], run().disagreement().matrix["mean"])

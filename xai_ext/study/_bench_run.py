@@ -137,12 +137,13 @@ class BenchRun:
         return None
 
     def report(self, path: str | Path) -> Path:
-        """Write one HTML file that needs nothing else."""
-        from importlib import import_module
+        """Write one HTML file that needs nothing else; beside it NAME-metrics.csv and NAME-agreement.csv."""
+        from xai_ext.study.export import write_run_tables
+        from xai_ext.study.report import bench_report
 
-        bench_report = import_module("xai_ext.study.report").bench_report
         target = Path(path)
-        target.write_text(bench_report(self), encoding="utf-8")
+        target.write_text(bench_report(self), encoding="utf-8", newline="\n")
+        write_run_tables(self, target)
         return target
 
     @cached_property

@@ -15,6 +15,7 @@ from xai_ext._checks import InputError
 from xai_ext.study import _sections as sections
 from xai_ext.study._choice import choose
 from xai_ext.study._records import Records, Settings
+from xai_ext.study._safe_names import write_csv
 from xai_ext.study.stats import RankAgreement, rank_agreement
 
 _PACKAGES = ("xai-ext", "torch", "numpy", "scipy", "captum", "shap")
@@ -87,8 +88,7 @@ class DisagreementReport:
         written = []
         for name, table in self.tables().items():
             if len(table):
-                written.append(path / f"{name}.csv")
-                table.to_csv(written[-1], index=False)
+                written.append(write_csv(table, path / f"{name}.csv"))
         return written
 
     def summary(self) -> str:

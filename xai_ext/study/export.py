@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xai_ext._checks import InputError
 from xai_ext.study._safe_names import write_csv
 from xai_ext.study.compare import CompareResult
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from xai_ext.study.report._bench import Run
 
 
 def metrics_table(result: CompareResult) -> "DataFrame":
@@ -54,3 +57,13 @@ def write_tables(result: CompareResult, folder: Path) -> list[Path]:
         write_csv(metrics_table(result), folder / "metrics.csv"),
         write_csv(agreement_table(result), folder / "agreement.csv"),
     ]
+
+
+def write_run_tables(run: "Run", beside: Path) -> list[Path]:
+    """Write all metrics of a run, and the agreement of its methods where there are several, beside its report."""
+    paths = [write_csv(run.table(), beside.with_name(f"{beside.stem}-metrics.csv"))]
+    try:
+        matrix = run.disagreement().matrix
+    except InputError:
+        return paths
+    return [*paths, write_csv(matrix, beside.with_name(f"{beside.stem}-agreement.csv"))]

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+import socket
 from dataclasses import replace
 from functools import cache
 
@@ -141,6 +142,29 @@ def test_the_same_result_gives_the_same_bytes(tmp_path):
     path = write_compare_report(comparison(), tmp_path / "report.html")
     assert path.read_text(encoding="utf-8") == compare_text()
     assert bench_report(run()) == bench_text()
+
+
+def test_no_socket_is_opened(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a report needs no network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert compare_report(comparison()) == compare_text()
+
+
+def test_every_target_has_its_own_sections():
+    result = comparison()
+    result = replace(result, config=replace(result.config, model="torchvision:resnet50@none"))
+    other = replace(result, scene=replace(result.scene, target=0), verdict=["Nothing can be said."])
+    page = Page(compare_report(replace(result, further=(other,))))
+    ids = [a["id"] for _, a in page.attributes if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {"scores", "scores-2", "agreement", "agreement-2"} <= set(ids)
+    assert {a["href"].removeprefix("#") for a in page.all("a")} <= set(ids)
+    texts = "".join(text for _, text in page.texts)
+    assert f"Why {other.scene.target_name}?" in texts
+    assert "Nothing can be said." in texts
+    assert "torchvision:resnet50@none with random weights" in texts
 
 
 class TestNames:

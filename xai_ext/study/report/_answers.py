@@ -38,6 +38,8 @@ def _noise(found: DisagreementReport) -> Iterator[str]:
     if not len(own):
         yield "There is no pair of methods to compare."
         return
+    if found.setup["n_images"] < 2:
+        yield "One image gives no intervals: what follows is a description of it."
     measure, real = found.setup["measures"][0], int(own.real.sum())
     floor = float(((own.floor_a + own.floor_b) / 2).mean())
     yield (
@@ -52,7 +54,7 @@ def _noise(found: DisagreementReport) -> Iterator[str]:
     if math.isfinite(worst.excess):
         yield (
             f"Furthest apart are {worst.a} and {worst.b}{_setting(worst)}: they agree {signed(worst.agreement)} and "
-            f"fall short of their noise floor by {_interval(worst.excess, worst.low, worst.high)} on {worst.n} images."
+            f"fall short of their noise floor by {_interval(worst.excess, worst.low, worst.high)}, images: {worst.n}."
         )
 
 
@@ -92,7 +94,7 @@ def _images(found: DisagreementReport) -> Iterator[str]:
     if not len(clear):
         tried = ", ".join(c.replace("_", " ") for c in known.covariate) if len(known) else "what was measured of them"
         yield f"Nothing among {tried} is shown to go with an image's disagreement."
-    for which in ("most", "least"):
+    for which in ("most", "least") if found.setup["n_images"] > 1 else ():
         part = found.extremes[found.extremes.which == which] if len(found.extremes) else found.extremes
         if len(part):
             names = [f"{r.image_id} ({signed(r.disagreement)})" for r in part.head(3).itertuples()]

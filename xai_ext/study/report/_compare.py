@@ -98,8 +98,9 @@ def _question(result: CompareResult) -> dict[str, str]:
 
 
 def _lead(result: CompareResult) -> str:
+    weights = " with random weights" if result.config.model.endswith("@none") else ""
     return (
-        f"{len(result.scores)} methods explain one output of {result.config.model}, each with at most "
+        f"{len(result.scores)} methods explain one output of {result.config.model}{weights}, each with at most "
         f"{result.config.budget:,} evaluations of the model. Their maps, how well they hold, and where they contradict "
         "each other."
     )
