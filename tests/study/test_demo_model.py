@@ -1,7 +1,6 @@
 """The demo model, whose ReLU6 modules are called twice: budgets, and Captum's methods as shipped and prepared."""
 
 import pytest
-import torch
 
 from xai_ext.models import load
 from xai_ext.study import compare
@@ -28,28 +27,24 @@ class Counter:
 
     def count(self, _, inputs, output):
         self.forward += len(inputs[0])
-        if torch.is_grad_enabled() and inputs[0].requires_grad:
-            inputs[0].register_hook(self.count_backward)
+        if output.requires_grad and inputs[0].requires_grad:
+            output.register_hook(self.count_backward)
 
     def count_backward(self, gradient):
         self.backward += len(gradient)
 
 
-@pytest.mark.parametrize(("budget", "wanted"), [(60, None), (61, {"shap.Partition", "bpt_owen", "captum.Occlusion"})])
-def test_no_method_costs_more_than_its_budget(scene, budget, wanted):
-    terms = Terms(budget, n_steps=2)
+def test_no_method_costs_more_than_its_budget(scene):
+    terms = Terms(61, n_steps=2)  # odd: what pairs evaluations must leave one
     for method in all_methods():
-        if wanted is not None and method.name not in wanted:
-            continue
         counter = Counter(scene.classifier.module)
         found = run_unit(method, scene, 0, terms)
         counter.hook.remove()
-        metric_rows = found.metric_rows
         assert found.status in ("ok", "degenerate", "unsupported"), (method.name, found.note)
         if "relu" in method.needs or method.name in ("captum.DeepLift", "captum.LRP"):
             continue  # through a copy, where no hook of ours counts; tested with the counted model
-        spent = counter.forward - metric_rows + 2 * counter.backward
-        assert spent == found.cost <= max(budget, 6), method.name
+        spent = counter.forward - found.metric_rows + 2 * counter.backward
+        assert spent == found.cost <= 61, method.name
 
 
 def test_prepared_deep_lift_sums_to_the_gain_and_guided_methods_are_guided():
