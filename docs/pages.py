@@ -147,8 +147,16 @@ def _docstring(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, line
     lines[:] = plain_docstring(lines)
 
 
-def _read(_app: Any, _name: str, content: list[str]) -> None:
+def with_other_pages(start: str, pages: list[str]) -> str:
+    """The start page, whose placeholder becomes the pages beside it that it does not name: none is ever lost."""
+    listed = set(start.splitlines())
+    return start.replace("{{ other pages }}\n", "".join(f"{p}\n" for p in sorted(pages) if p not in listed))
+
+
+def _read(app: Any, name: str, content: list[str]) -> None:
     content[0] = local_links(content[0])
+    if name == "index":
+        content[0] = with_other_pages(content[0], [p.stem for p in Path(app.srcdir).glob("*.md") if p.stem != name])
 
 
 def setup(app: Any) -> dict[str, Any]:

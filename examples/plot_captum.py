@@ -32,6 +32,8 @@ for region in best:
 attributions = lime.attribute(x, perturbations_per_eval=None, **arguments)
 photo = (x[0] - x.min()) / (x.max() - x.min())
 visualization.visualize_image_attr(
-    attributions[0].movedim(0, -1).numpy(), photo.movedim(0, -1).numpy(), method="blended_heat_map", use_pyplot=False
+    attributions[0].movedim(0, -1).numpy(),
+    photo.movedim(0, -1).numpy(),
+    method="blended_heat_map",
+    plt_fig_axis=plt.subplots(figsize=(4, 4)),
 )
-plt.show()

@@ -5,6 +5,7 @@ Which explanation should be believed?
 Deletion, insertion and agreement of Captum's methods and ours.
 """
 
+import matplotlib.pyplot as plt
 import skimage.data
 import torch
 from captum.attr import Occlusion, Saliency
@@ -30,5 +31,10 @@ maps = {
 }
 curves = deletion_insertion(module, x, maps, target=target)
 for name, both in curves.items():
+    insertion = both.insertion_curve
+    plt.plot(insertion.fractions[0], insertion.curve[0], label=name)
     print(f"{name:15} deletion {both.deletion.item():5.2f}  insertion {both.insertion.item():5.2f}")
 print(f"rank agreement of the first two: {float(agreement(maps['StratifiedLime'], maps['Occlusion'])):.2f}")
+plt.gca().set(xlabel="share of the image that is shown", ylabel="logit")
+plt.legend()
+plt.show()

@@ -116,6 +116,10 @@ class TestPages:
         expected = "[a](/benchmarks/index.md) [b](/benchmarks/rise.md#x) how: `benchmarks/bpt.py` [d](rise.md)"
         assert pages.local_links(text) == expected
 
+    def test_the_start_page_names_every_page_beside_it(self, pages):
+        start = "concepts\n{{ other pages }}\nend"
+        assert pages.with_other_pages(start, ["new", "concepts", "bench"]) == "concepts\nbench\nnew\nend"
+
     def test_footnotes_become_a_list_and_stars_are_escaped(self, pages):
         given = ["As in [1]_, a * b, ``a * b``, |x|.", "", ".. [1] Somebody, a title,", "   AAAI 2024.", "end"]
         expected = [r"As in [1], a \* b, ``a * b``, \|x\|.", "", "* [1] Somebody, a title,", "  AAAI 2024.", "end"]

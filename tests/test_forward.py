@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from xai_ext._forward import BoundForward, numpy_forward, owner, select
+from xai_ext._forward import BoundForward, as_row, numpy_forward, owner, select
 
 
 class TestSelect:
@@ -24,8 +24,14 @@ class TestSelect:
             select(self.output, target)
 
     def test_an_object_is_a_type_error_with_the_fix(self):
-        with pytest.raises(TypeError, match=r"\.logits"):
+        with pytest.raises(TypeError, match="LogitsOf"):
             select(object(), 0)
+
+    def test_an_object_for_a_whole_batch_is_the_same_error(self):
+        with pytest.raises(TypeError, match="LogitsOf"):
+            as_row(object())
+        assert torch.equal(as_row(3), torch.tensor([3]))
+        assert torch.equal(as_row(np.float32(0.5)), torch.tensor([0.5]))
 
 
 class TestNumpyForward:

@@ -59,16 +59,18 @@ class BoundForward:
 
 def as_row(output: Any) -> Tensor:
     """One answer for a whole batch, a number or a tensor, as a row of scores (1, ...)."""
-    return (output if isinstance(output, Tensor) else torch.from_numpy(np.asarray(output)))[None]
+    if isinstance(output, Tensor):
+        return output[None]
+    numbers = np.asarray(output)
+    if numbers.dtype.kind not in "biuf":
+        raise _no_tensor(output)
+    return torch.from_numpy(numbers)[None]
 
 
 def select(output: Any, target: Index) -> Tensor:
     """The outputs at ``target``, of shape (k,), or all of them when it is None."""
     if not isinstance(output, Tensor):
-        raise InputTypeError(
-            f"the model must return a tensor, got {type(output).__name__}; fix: wrap it in a function "
-            "that returns the tensor (for an object with .logits: lambda *x: model(*x).logits)"
-        )
+        raise _no_tensor(output)
     if target is None:
         return output
     index: tuple[int, ...] = target if isinstance(target, tuple) else (target,)
@@ -81,6 +83,13 @@ def select(output: Any, target: Index) -> Tensor:
         )
     selection: tuple[Any, ...] = (slice(None), *index)
     return output[selection]
+
+
+def _no_tensor(output: Any) -> InputTypeError:
+    return InputTypeError(
+        f"the model must return a tensor, got {type(output).__name__}; fix: wrap it in a function that returns the "
+        "tensor (for an object with .logits, as of Hugging Face: xai_ext.models.LogitsOf(model))"
+    )
 
 
 def owner(forward: Any) -> tuple[Any, str]:
