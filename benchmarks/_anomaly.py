@@ -46,9 +46,9 @@ def detect(arguments):
 
 def reason(arguments):
     print("\n## right_reason against the verdict with the true clean image as repair and carrier\n")
-    header("network", "reducer", "detected", "agreement", "truth undecided", "agreement elsewhere", "right", "partly", "wrong", "undecided",
-           "placebo repair <= t", "mark flagged", "mark called right", "mark called wrong",
-           "mass above t in mask", "raw mass in mask", "mass >= .5 agrees")  # fmt: skip
+    header("network", "reducer", "detected", "agreement", "truth undecided", "agreement elsewhere",
+           "right", "partly", "wrong", "undecided", "placebo repair <= t", "mark flagged", "mark called right",
+           "mark called wrong", "mass above t in mask", "raw mass in mask", "mass >= .5 agrees")  # fmt: skip
     for seed, data, net in brick(arguments):
         for name, reduce in REDUCERS.items():
             score = ReconstructionScore(net, reduce=reduce).calibrate(data.calibration)
