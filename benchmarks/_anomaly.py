@@ -6,15 +6,24 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from _anomaly_data import network, textures, tiles
+from _anomaly_data import FLIPS, network, textures, tiles
 
-from xai_ext.anomaly import VAEGAN, Max, ReconstructionScore, TopK, right_reason, train_vae_gan
+from xai_ext.anomaly import VAEGAN, DetectorScore, Max, ReconstructionScore, TopK, right_reason, train_vae_gan
 from xai_ext.anomaly.closed_form import top_k_values
 from xai_ext.metrics.detection import aupro, auroc, pixel_auroc
 from xai_ext.study._anomaly_demo import AnomalyConfig, _maps
 from xai_ext.study.anomaly import cross_table, decision_report, explain_table, paper_setup
 
 REDUCERS = {"Max": Max(), "TopK(.01)": TopK(0.01)}
+
+
+def steps(x):
+    """Length of the difference to the next pixel, down and across."""
+    down, across = x.diff(dim=2, append=x[:, :, -1:]), x.diff(dim=3, append=x[..., -1:])
+    return (down**2 + across**2).sqrt()
+
+
+STEEPEST = DetectorScore.from_callable(lambda x: steps(x).flatten(1).amax(1), map_fn=steps)
 
 
 def brick(arguments):
@@ -26,15 +35,18 @@ def brick(arguments):
 def detect(arguments):
     print("\n## Detection: small networks, image score Max, 200 normals and 150 defects\n")
     header("network", "image AUROC [95 %]", "blob", "scratch", "patch", "pixel AUROC", "AUPRO", "false alarms")
-    gravel = textures("gravel")
-    nets = [(f"brick, seed {s}", data, net) for s, data, net in brick(arguments)]
-    nets.append(("gravel, seed 0", gravel, network(arguments.cache, "gravel", gravel.train)))
-    if arguments.gan:
-        data = textures("brick")
-        nets += [(f"brick, small_gan, seed {s}", data, network(arguments.cache, "brick", data.train, "small_gan", s))
-                 for s in arguments.seeds]  # fmt: skip
-    for name, data, net in nets:
-        score = ReconstructionScore(net).calibrate(data.calibration)
+    data, gravel = textures("brick"), textures("gravel")
+    found = [(f"brick, seed {s}", data, ReconstructionScore(net)) for s, _, net in brick(arguments)]
+    for s in arguments.flips:
+        net = network(arguments.cache, "brick", data.train, seed=s, augment=FLIPS)
+        found.append((f"brick, flips in training, seed {s}", data, ReconstructionScore(net)))
+    found.append(("gravel, seed 0", gravel, ReconstructionScore(network(arguments.cache, "gravel", gravel.train))))
+    for s in arguments.seeds if arguments.gan else ():
+        net = network(arguments.cache, "brick", data.train, "small_gan", s)
+        found.append((f"brick, small_gan, seed {s}", data, ReconstructionScore(net)))
+    found += [(f"{d.texture}, no network: steepest step", d, STEEPEST) for d in (data, gravel)]
+    for name, data, score in found:
+        score.calibrate(data.calibration)
         good, bad = score.scores_of(data.good), score.scores_of(data.bad)
         kinds = [auroc(*joined(good, bad[[k == kind for k in data.kinds]])) for kind in ("blob", "scratch", "patch")]
         with torch.no_grad():
@@ -46,10 +58,9 @@ def detect(arguments):
 
 def reason(arguments):
     print("\n## right_reason against the verdict with the true clean image as repair and carrier\n")
-    header("network", "reducer", "detected", "agreement", "truth undecided",
-           "agreement elsewhere", "right", "partly", "wrong", "undecided",
-           "placebo repair <= t", "mark flagged", "mark called right", "mark called wrong",
-           "mass above t in mask", "raw mass in mask", "mass >= .5 agrees")  # fmt: skip
+    header("network", "reducer", "detected", "agreement", "truth undecided", "agreement elsewhere",
+           "right", "partly", "wrong", "undecided", "placebo repair <= t", "mark flagged", "mark called right",
+           "mark called wrong", "mass above t in mask", "raw mass in mask", "mass >= .5 agrees")  # fmt: skip
     for seed, data, net in brick(arguments):
         for name, reduce in REDUCERS.items():
             score = ReconstructionScore(net, reduce=reduce).calibrate(data.calibration)
@@ -126,6 +137,23 @@ def report(arguments):
             row(defect, len(t.bad[defect]), interval(good, score.scores_of(t.bad[defect])),
                 f"{pixel_auroc(m, truth):.3f}", f"{aupro(m, truth):.3f}")  # fmt: skip
         print("\n" + decision_report(score, {"good": t.good, **t.bad}, masks=t.masks).summary())
+
+
+def smoothing(arguments):
+    """Of TILES: how much to smooth the residual, chosen on every other image and measured on the rest."""
+    t = tiles(arguments.tiles)
+    net = network(arguments.cache, "tiles", t.train)
+    print(
+        "\n## TILES: image AUROC (Max) over the smoothing of the residual; every other image chooses, the rest counts\n"
+    )
+    header("smooth, pixels", *[f"{d}, choosing" for d in t.bad], "mean", *[f"{d}, counted" for d in t.bad], "mean")
+    for sigma in (0.0, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0):
+        score = ReconstructionScore(net, smooth=sigma)
+        good, cells = score.scores_of(t.good), []
+        for part in (np.s_[::2], np.s_[1::2]):
+            areas = [auroc(*joined(good[part], score.scores_of(bad)[part])) for bad in t.bad.values()]
+            cells += [*areas, np.mean(areas)]
+        row(sigma, *map("{:.3f}".format, cells))
 
 
 def paper(arguments):

@@ -9,18 +9,20 @@ import torch
 from PIL import Image
 
 from xai_ext.anomaly import VAEGAN, texture_defects, train_vae_gan
+from xai_ext.anomaly.vae_gan import Augmentation
 
 SIDE, HALF = 64, 2
+FLIPS = Augmentation(degrees=0, shift=0, zoom=0, brightness=(1, 1))  # across and upside down, nothing else
 PATCHES = {"train": 1500, "calibration": 200, "good": 150}
 MEAN, DEVIATION = 0.5, 0.12
 
 
-def network(cache, name, images, preset="small", seed=0):
+def network(cache, name, images, preset="small", seed=0, augment=None):
     """A trained network, read from `cache` where it was kept."""
-    path = cache / f"{name}_{preset}_{seed}.safetensors"
+    path = cache / f"{name}_{preset}{'_flips' if augment is FLIPS else ''}_{seed}.safetensors"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        train_vae_gan(images, preset, seed=seed, device="cpu").save(path)
+        train_vae_gan(images, preset, seed=seed, device="cpu", augment=augment).save(path)
     return VAEGAN.load(path)
 
 
@@ -96,7 +98,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     cache, wanted = Path(sys.argv[1]), sys.argv[2:]
     for item in wanted:
-        name, preset, seed = item.split(":")
+        name, preset, seed, *flips = item.split(":")
         data = tiles(Path(name)) if "/" in name else textures(name)
-        network(cache, "tiles" if "/" in name else name, data.train, preset, int(seed))
+        augment = FLIPS if flips else None
+        network(cache, "tiles" if "/" in name else name, data.train, preset, int(seed), augment)
         print(item, "done", flush=True)

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=Path)
     parser.add_argument("--cache", type=Path, default=Path("anomaly-networks"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--flips", type=int, nargs="+", default=[], help="seeds, also trained on flipped images")
     parser.add_argument("--gan", action="store_true", help="also the adversarial preset, for acceptance of a default")
     parser.add_argument("--images", type=int, default=12, help="explained by every method")
     parser.add_argument("--paper-images", type=int, default=6)

@@ -41,7 +41,9 @@ def test_top_k_and_kth_largest_are_the_enumerated_values_for_every_k(name):
             np.testing.assert_allclose(found(levels, k), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("reduce", [Max(), Sum(), Mean()])
+@pytest.mark.parametrize(
+    "reduce", [Max(), Sum(), Mean(), *map(TopK, (1, 2, 3, 5, 11, 12)), *map(KthLargest, (1, 2, 4, 12)), Quantile(0.7)]
+)
 def test_regions_are_the_enumerated_players(reduce):
     residuals, labels = RNG.random((3, 4)), np.array([[0, 0, 1, 1], [2, 3, 3, 1], [2, 2, 4, 4]])
     inside = torch.from_numpy(np.eye(5)[labels.ravel()].T.reshape(5, 3, 4))
@@ -51,6 +53,32 @@ def test_regions_are_the_enumerated_players(reduce):
         return reduce(kept[:, None])
 
     np.testing.assert_allclose(frozen_values(residuals, reduce, labels), shapley(game, 5), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_regions_of_one_position_each_are_the_positions(k):
+    """Twelve players: six nodes of integration, ties, and zeros."""
+    residuals, each = RNG.random((3, 4)).round(1), np.arange(12).reshape(3, 4)
+    residuals[1, 1] = 0.0
+    for reduce, values_of in ((TopK(k), top_k_values), (KthLargest(k), kth_largest_values)):
+        expected = values_of(residuals.ravel(), k)
+        np.testing.assert_allclose(frozen_values(residuals, reduce, each), expected, rtol=0, atol=1e-12)
+
+
+def test_regions_with_ties_zeros_and_unequal_areas_are_the_enumerated_players():
+    residuals, labels = RNG.random((6, 6)).round(1), RNG.integers(0, 8, (6, 6))
+    labels[:2, :4] = np.arange(8).reshape(2, 4)
+    inside = torch.from_numpy(np.eye(8)[labels.ravel()].T.reshape(8, 6, 6))
+    for k in (2, 9, 30):
+        expected = shapley(
+            lambda z, k=k: TopK(k)((torch.einsum("kp,phw->khw", z, inside) * torch.from_numpy(residuals))[:, None]), 8
+        )
+        np.testing.assert_allclose(frozen_values(residuals, TopK(k), labels), expected, rtol=0, atol=1e-12)
+
+
+def test_regions_that_would_take_minutes_are_refused_with_another_way():
+    with pytest.raises(ValueError, match=r"reasonable time.*frozen"):
+        frozen_values(RNG.random((224, 224)), TopK(0.01), np.arange(224 * 224).reshape(224, 224) // 448)
 
 
 @pytest.mark.parametrize("inner", [Max(), TopK(2), KthLargest(2), Sum()])
@@ -142,7 +170,7 @@ def test_the_level_of_a_region_is_its_largest():
 
 @pytest.mark.parametrize(
     ("reduce", "labels", "smooth"),
-    [(TopK(2), True, 0.0), (KthLargest(2), True, 0.0), (LogSumExp(3.0), False, 0.0), (Max(), False, 1.0)],
+    [(LogSumExp(3.0), True, 0.0), (LogSumExp(3.0), False, 0.0), (Max(), False, 1.0), (TopK(2), True, 1.0)],
 )
 def test_where_no_closed_form_is_known_the_error_names_the_frozen_game(reduce, labels, smooth):
     score = ReconstructionScore(Blurring(), reduce=reduce, smooth=smooth)
