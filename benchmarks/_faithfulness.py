@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from _localisation import Remembering
+from _scenes import Remembering
 from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Saliency
 from PIL import Image
 from scipy.ndimage import gaussian_filter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _localisation import faster, network
+from _scenes import faster, network
 from _owen_games import SIDE, coalition_keys
 from PIL import Image
 from scipy.special import expit, gammaln

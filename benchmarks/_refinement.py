@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from _localisation import REQUEST, Remembering, peer
+from _localisation import REQUEST, peer
+from _scenes import Remembering
 from lime.lime_image import LimeImageExplainer
 from PIL import Image
 from torch import nn

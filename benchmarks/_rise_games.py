@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _localisation import faster, network
+from _scenes import faster, network
 from PIL import Image
 
 from xai_ext import MaskedModel

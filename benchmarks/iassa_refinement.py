@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _localisation import Remembering, network
+from _scenes import Remembering, network
 from _refinement import METHODS, RISE_MASKS, measured, scenes
 from localisation import Interval, print_table
 from scipy.stats import wilcoxon
