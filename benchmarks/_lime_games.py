@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _scenes import faster, network
 from _owen_games import SIDE, coalition_keys
+from _scenes import faster, network
 from PIL import Image
 from scipy.special import expit, gammaln
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _scenes import Remembering, network
 from _refinement import METHODS, RISE_MASKS, measured, scenes
+from _scenes import Remembering, network
 from localisation import Interval, print_table
 from scipy.stats import wilcoxon
 
