@@ -132,8 +132,12 @@ class _Run:
 
     def sampled(self, n_masks: int, limit: FloatArray | None, rng: np.random.Generator) -> Estimate:
         """An estimate from as many masks as it takes, at most `n_masks`."""
-        estimator: Estimator = Regression(self.law) if self.name == "surrogate" else Moments(self.law, self.name)
-        blocks = self.law.blocks(rng)
+        pairs = self.name == "surrogate" and self.law.keep_probability == 0.5
+        estimator: Estimator = (
+            Regression(self.law, pairs=pairs) if self.name == "surrogate" else Moments(self.law, self.name)
+        )
+        blocks = self.law.blocks(rng, pairs=pairs)
+        n_masks -= pairs and n_masks % 2
         for stop in _stops(n_masks, looks=limit is not None):
             while self.scores.n < stop:
                 size = min(self.chunk, stop - self.scores.n)
