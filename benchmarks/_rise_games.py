@@ -16,6 +16,7 @@ from xai_ext.models import Preprocess
 
 SIDE, BATCH = 112, 16
 STREAMS, LENGTH = 8, 1024  # independent runs, masks of each
+PAIRS = 256  # the first masks of a run whose complements are scored too
 MODELS = ("lite0", "lite1")
 SCORES = ("probability", "log-odds")
 PREPROCESS = Preprocess((SIDE, SIDE), round(SIDE / 0.875), (0.498,) * 3, (0.502,) * 3, "bicubic")
@@ -36,6 +37,8 @@ class Scored:
         Scores of the baseline and of the photo.
     scores : array (streams, masks, 2)
         Probability and log-odds of the class under each mask.
+    complements : array (streams, PAIRS, 2)
+        Those under the complements of the first masks.
     """
 
     photo: str
@@ -44,6 +47,7 @@ class Scored:
     target: int
     ends: np.ndarray
     scores: np.ndarray
+    complements: np.ndarray
 
     def law(self):
         """The masks' law: 7 x 7 cells, half of them kept."""
@@ -54,6 +58,13 @@ class Scored:
         blocks = self.law().blocks(generator(self.photo, self.model, stream))
         for start in range(0, self.scores.shape[1], BLOCK):
             yield next(blocks), self.scores[stream, start : start + BLOCK]
+
+    def pairs(self, stream):
+        """The first masks of one stream, each with its complement, and their scores (k, 2)."""
+        blocks = self.law().blocks(generator(self.photo, self.model, stream), pairs=True)
+        scores = np.stack([self.scores[stream, :PAIRS], self.complements[stream]], 1).reshape(-1, len(SCORES))
+        for start in range(0, len(scores), BLOCK):
+            yield next(blocks), scores[start : start + BLOCK]
 
 
 def generator(photo, model, stream):
@@ -102,31 +113,36 @@ class Network:
         return torch.stack([odds.sigmoid(), odds], 1).numpy()
 
 
-def scored(folder, name, model, module, streams=STREAMS, length=LENGTH):
+def scored(folder, name, model, module):
     """All scores of one photo."""
     x = read(folder, name)
     target = int(module.logits(x)[0].argmax())
     ends = module.scores(torch.cat([torch.zeros_like(x), x]), target)
-    masks, found = law(x), np.empty((streams, length, len(SCORES)))
-    for stream in range(streams):
+    masks = law(x)
+    scores, complements = (np.empty((STREAMS, n, len(SCORES))) for n in (LENGTH, PAIRS))
+    for stream in range(STREAMS):
         blocks = masks.blocks(generator(name, model, stream))
-        for start in range(0, length, BLOCK):
+        for start in range(0, LENGTH, BLOCK):
             keep = next(blocks).keep[0]
-            found[stream, start : start + BLOCK] = module.scores(keep[:, None] * x, target)
-    return Scored(name, model, x, target, ends, found)
+            scores[stream, start : start + BLOCK] = module.scores(keep[:, None] * x, target)
+            if start < PAIRS:
+                complements[stream, start : start + BLOCK] = module.scores((1 - keep)[:, None] * x, target)
+    return Scored(name, model, x, target, ends, scores, complements)
 
 
-def games(folder: Path, cache: Path, limit, models=MODELS, *, compiled=False, streams=STREAMS, length=LENGTH):
+def games(folder: Path, cache: Path, limit, models=MODELS, *, compiled=False):
     """Photos and networks, one after the other; a game is scored once."""
     cache.mkdir(parents=True, exist_ok=True)
     networks = {}
     for name in names(folder, limit):
         for model in models:
-            path = cache / f"{name}.{model}.{SIDE}.{streams}x{length}.npz"
+            path = cache / f"{name}.{model}.{SIDE}.{STREAMS}x{LENGTH}+{PAIRS}.npz"
             if not path.exists():
                 networks.setdefault(model, None)
                 networks[model] = networks[model] or Network(model, compiled=compiled)
-                game = scored(folder, name, model, networks[model], streams, length)
-                np.savez_compressed(path, target=game.target, ends=game.ends, scores=game.scores)
+                found = scored(folder, name, model, networks[model])
+                arrays = {field: getattr(found, field) for field in ("target", "ends", "scores", "complements")}
+                np.savez_compressed(path, **arrays)
             with np.load(path) as saved:
-                yield Scored(name, model, read(folder, name), int(saved["target"]), saved["ends"], saved["scores"])
+                arrays = (saved[field] for field in ("ends", "scores", "complements"))
+                yield Scored(name, model, read(folder, name), int(saved["target"]), *arrays)

@@ -1,7 +1,8 @@
 """How many evaluations does RISE need? Correlation with a long run, for each estimator and for other packages.
 
 FOLDER holds images/ and index.csv with a column `id`. Each photo is scored once under 8 independent streams of 1,024
-published masks; an estimator sees the first N of one stream, and its reference is the mean over the 7 others.
+published masks and the complements of the first 256; an estimator sees the first N of one stream, the default the first
+N / 2 and their complements, and its reference is the mean over the 7 others.
 """
 
 import os
@@ -38,14 +39,15 @@ def correlation(a, b):
 def estimates(game, stream, score):
     """{(estimator, N): map} of one stream."""
     law, found = game.law(), {}
-    running = {name: Regression(law) if name == "surrogate" else Moments(law, name) for name in ESTIMATORS}
-    n = 0
-    for block, scores in game.blocks(stream):
-        n += len(scores)
-        for name, estimator in running.items():
-            estimator.add(block, scores[:, score : score + 1])
-            if n in NUMBERS:
-                found[name, n] = estimator.estimate().values[:, 0]
+    plain = {name: Moments(law, name) for name in ESTIMATORS if name != DEFAULT}
+    for blocks, running in ((game.blocks(stream), plain), (game.pairs(stream), {DEFAULT: Regression(law, pairs=True)})):
+        n = 0
+        for block, scores in blocks:
+            n += len(scores)
+            for name, estimator in running.items():
+                estimator.add(block, scores[:, score : score + 1])
+                if n in NUMBERS:
+                    found[name, n] = estimator.estimate().values[:, 0]
     return found
 
 
@@ -69,6 +71,7 @@ def curves(game, score):
             n: float(np.mean([correlation(maps[name, n], o / scale[name])
                               for maps, o in zip(found, others, strict=True)]))
             for n in NUMBERS
+            if (name, n) in found[0]
         }
         for name in ESTIMATORS
     }  # fmt: skip
@@ -131,13 +134,13 @@ def add_peers(lines, all_games, long_runs, args):
 
 def needed(curve, level):
     """The smallest N at which a curve reaches a level, between the measured ones linear in log N."""
-    r = [curve[n] for n in NUMBERS]
-    for i, n in enumerate(NUMBERS):
+    numbers, r = list(curve), list(curve.values())
+    for i, n in enumerate(numbers):
         if r[i] >= level:
             if i == 0:
                 return float(n)
             share = (level - r[i - 1]) / (r[i] - r[i - 1])
-            return float(np.exp(np.log(NUMBERS[i - 1]) + share * np.log(n / NUMBERS[i - 1])))
+            return float(np.exp(np.log(numbers[i - 1]) + share * np.log(n / numbers[i - 1])))
     return np.inf
 
 

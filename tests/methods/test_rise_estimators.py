@@ -10,6 +10,7 @@ from tests.methods.soft_masks import correlation, disc, of_mask, soft
 from xai_ext import MaskedModel
 from xai_ext.methods._cells import interpolated
 from xai_ext.methods._rise_masks import BLOCK
+from xai_ext.methods._rise_surrogate import Regression
 from xai_ext.methods.rise import GridMasks, rise
 
 ESTIMATORS = ["surrogate", "centered", "coverage", "beta", "rise"]
@@ -105,6 +106,91 @@ class TestFormulas:
             assert (moved.values > 500).all()
 
 
+class TestPairs:
+    """With half of the cells kept the surrogate sees each mask and its complement."""
+
+    n = 240
+
+    def masks(self):
+        law = GridMasks(3).law(of_mask(lambda m: m.sum(1), (16, 16)))
+        return torch.cat([b.keep[0] for b in itertools.islice(law.blocks(np.random.default_rng(3), pairs=True), 4)])
+
+    def run(self, scores):
+        rows = iter(np.concatenate([[0.0, 1.0], scores]))
+        model = MaskedModel(
+            lambda x: torch.tensor([next(rows) for _ in x], dtype=torch.float64), torch.ones(1, 1, 16, 16), batch_size=7
+        )
+        return rise(model, GridMasks(3), budget=len(scores) + 2, rng=3)
+
+    def ridge(self, phi, y):
+        """Coefficients, their covariance and the ridge of least inflated cross-validation."""
+        n, best = len(y), (np.inf,)
+        for mu in np.minimum(n * 10.0 ** np.arange(-5, 3.01, 0.25), 10 * (phi**2).sum() / n):
+            inverse = np.linalg.inv(phi.T @ phi + mu * np.eye(phi.shape[1]))
+            b = inverse @ phi.T @ y
+            freedom = np.trace(inverse @ phi.T @ phi)
+            left = 1 - 1.4 * freedom / n
+            squares = ((y - phi @ b) ** 2).sum()
+            best = min(best, (squares / left**2 if left > 0 else np.inf, mu, b, squares / (n - freedom) * inverse))
+        return best[2], best[3]
+
+    @pytest.mark.parametrize("linear", [0, 20])
+    def test_half_differences_are_regressed_as_they_are_and_compressed_and_the_maps_weighted(self, linear):
+        m = self.masks()[: self.n].double().flatten(1).numpy()
+        f = linear * m[:, 40] + np.exp(3 * (m[:, 200] - 0.5) + 0.3 * np.random.default_rng(0).normal(size=self.n))
+        explanation = self.run(f)
+        pool = np.kron(np.eye(8), np.full((1, 2), 0.5))
+        pool2, cov = np.kron(pool, pool), interpolated(16, 3, 2).covariance()
+        push, phi = np.kron(cov, cov) @ pool2.T, (m[::2] - 0.5) @ pool2.T
+        distance = f - np.median(f)
+        compressed = np.arcsinh(distance / (8 * np.median(abs(distance))))
+        d, t = ((a[::2] - a[1::2]) / 2 for a in (f, compressed))
+        (b_plain, c_plain), (b_robust, c_robust) = self.ridge(phi, d), self.ridge(phi, t)
+        slope = (d @ phi @ b_robust) / (t @ phi @ b_robust)
+        plain, robust = push @ b_plain, slope * push @ b_robust
+        noise, less = (np.einsum("ij,jk,ik->i", push, c, push) for c in (c_plain, slope**2 * c_robust))
+        share = np.clip((noise.sum() - less.sum()) / ((plain - robust) ** 2).sum(), 0, 1)
+        assert (share == 1) == (linear == 0)
+        np.testing.assert_allclose(explanation.diagnostics["compressed"], share, rtol=1e-3, atol=1e-6)
+        scale = np.abs(plain).max()
+        np.testing.assert_allclose(explanation.values, plain + share * (robust - plain), atol=1e-4 * scale)
+        error = (1 - share) * np.sqrt(noise) + share * np.sqrt(less)
+        np.testing.assert_allclose(explanation.std_error, error, rtol=1e-3)
+
+    def test_a_factor_scales_and_a_constant_changes_nothing(self):
+        f = np.exp(3 * np.random.default_rng(0).normal(size=self.n))
+        plain, scaled, moved = self.run(f), self.run(-5 * f), self.run(f + 1000)
+        np.testing.assert_allclose(scaled.values, -5 * plain.values, rtol=1e-9)
+        np.testing.assert_allclose(scaled.std_error, 5 * plain.std_error, rtol=1e-9)
+        np.testing.assert_allclose(moved.values, plain.values, rtol=1e-6)
+
+    def test_what_a_mask_and_its_complement_have_in_common_is_no_noise(self):
+        weights = torch.from_numpy(np.random.default_rng(0).normal(size=(16, 16)))
+        even = of_mask(lambda m: 50 * ((m - 0.5) * weights).sum((1, 2)) ** 2, (16, 16))
+        assert np.abs(rise(even, budget=200, rng=0).values).max() < 1e-4  # float32 masks
+        assert np.abs(rise(even, budget=200, rng=0, estimator="centered").values).max() > 1
+
+    def test_a_few_extreme_scores_do_not_make_the_map(self):
+        def model(m):
+            return torch.exp(25 * (m[:, disc(32, 10, 10, 4)].mean(1) + m[:, disc(32, 22, 20, 4)].mean(1)))
+
+        limit = rise(of_mask(model, (32, 32)), budget=8000, rng=99, estimator="centered").values
+        found = [rise(of_mask(model, (32, 32)), budget=258, rng=seed) for seed in range(5)]
+        few = [rise(of_mask(model, (32, 32)), budget=258, rng=seed, estimator="centered") for seed in range(5)]
+        assert np.mean([correlation(e.values, limit) for e in found]) > 0.05 + np.mean(
+            [correlation(e.values, limit) for e in few]
+        )
+
+    def test_after_512_masks_memory_is_bounded_and_what_came_before_is_kept(self):
+        law = GridMasks(3).law(of_mask(lambda m: m.sum(1), (16, 16)))
+        regression, rng = Regression(law, pairs=True), np.random.default_rng(0)
+        for block in itertools.islice(law.blocks(rng, pairs=True), 12):
+            regression.add(block, block.keep[0][:, 3, 3:4].double().numpy())
+        assert not regression._held
+        k = interpolated(16, 3, 2).covariance()
+        assert correlation(regression.estimate().values, np.outer(k[3], k[3]).ravel()) > 0.99
+
+
 class TestAccuracy:
     def test_a_linear_model_is_recovered_from_256_masks(self):
         rng = np.random.default_rng(0)
@@ -140,8 +226,9 @@ class TestAccuracy:
             lambda m: soft(m, a) + soft(m, b) - 2 * soft(m, a) * soft(m, b),
         ):
             model = of_mask(f, (32, 32))
-            limit = rise(model, budget=60_000, rng=1000, estimator="centered").values
+            limit = rise(model, budget=60_000, rng=1000, estimator="centered")
             for seed in range(8):
                 e = rise(model, budget=n + 2, rng=seed, estimator=estimator)
-                shares.append((np.abs(e.values - limit) <= 1.96 * e.std_error).mean())
+                error = np.hypot(e.std_error, limit.std_error)  # the last model is even: pairs know that its map is 0
+                shares.append((np.abs(e.values - limit.values) <= 1.96 * error).mean())
         assert least <= np.mean(shares) <= 0.98

@@ -9,6 +9,7 @@ from skimage.transform import resize
 
 from xai_ext import MaskedModel
 from xai_ext.methods._cells import area_average, interpolated, upsampled
+from xai_ext.methods._rise_masks import GridMasks, RegionMasks
 
 SHAPES = [
     ((224, 224), (7, 7)), ((224, 224), (8, 8)), ((97, 130), (5, 7)), ((64, 64), (7, 7)), ((32, 48), (4, 10)),
@@ -58,6 +59,18 @@ def test_masks_of_other_dimensions_are_products_of_one_dimensional_interpolation
                            anti_aliasing=False)  # fmt: skip
             expected = np.moveaxis(large[o[axis] : o[axis] + n].reshape(n, *columns.shape[1:]), 0, axis)
         np.testing.assert_allclose(mask, expected, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("masks", [GridMasks(4), RegionMasks(np.arange(64).reshape(8, 8))])
+def test_pairs_are_the_same_masks_each_before_its_complement(masks):
+    law = masks.law(MaskedModel(lambda x: x.sum((1, 2, 3)), torch.ones(1, 1, 8, 8)))
+    single = torch.cat([b.keep[0].float() for b in itertools.islice(law.blocks(np.random.default_rng(0)), 2)])
+    paired = list(itertools.islice(law.blocks(np.random.default_rng(0), pairs=True), 4))
+    keep = torch.cat([b.keep[0].float() for b in paired])
+    np.testing.assert_array_equal(keep[::2], single)
+    np.testing.assert_allclose(keep[1::2], 1 - single, atol=2e-7)
+    features = np.concatenate([b.features for b in paired])
+    np.testing.assert_allclose(features[1::2], -features[::2], atol=1e-12)
 
 
 def test_moments_are_exact():

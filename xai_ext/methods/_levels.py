@@ -47,21 +47,27 @@ def _placement_error(mean: FloatArray, square: FloatArray, coverage: FloatArray)
 
 
 def fused(
-    values: FloatArray, std_error: FloatArray, level: LevelMap, fusion: str
+    values: FloatArray, std_error: FloatArray, level: LevelMap, schedule: Schedule
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The new map, its error, and the factor that brings the level onto the old map's scale."""
     where = level.covered[..., None]
-    if fusion == "replace":
+    if schedule.fusion == "replace":
         return (
             np.where(where, level.values, values), np.where(where, level.std_error, std_error),
             np.ones(values.shape[-1]),
         )  # fmt: skip
-    old, new = (a[level.covered].mean(0) for a in (values, level.values))
-    usable = (old > 0) & (new > 0)
-    gain = np.where(usable, np.clip(np.divide(old, new, out=np.ones_like(old), where=usable), 0.1, 10), 1.0)
+    gain = _gain(values, level, schedule.region)
     blended = (values + gain * level.values) / 2
     error = np.sqrt(std_error**2 + (gain * level.std_error) ** 2) / 2
     return np.where(where, blended, values), np.where(where, error, std_error), gain
+
+
+def _gain(values: FloatArray, level: LevelMap, share: float) -> FloatArray:
+    """Ratio of the means where the old map is largest: over all positions they may cancel; 1 if either is negative."""
+    top = (values >= np.quantile(values, 1 - share, axis=tuple(range(values.ndim - 1)))) & level.covered[..., None]
+    old, new = (np.where(top, a, 0).reshape(-1, a.shape[-1]).sum(0) for a in (values, level.values))
+    usable = (old > 0) & (new > 0)
+    return np.where(usable, np.clip(np.divide(old, new, out=np.ones_like(old), where=usable), 0.1, 10), 1.0)
 
 
 def region(steering: FloatArray, schedule: Schedule) -> BoolArray:

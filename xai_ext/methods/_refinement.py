@@ -142,7 +142,7 @@ class Run:
     def _fuse(self, v: _Input, level: Level, windows: Windows, where: BoolArray) -> None:
         found = level_map(windows, self._drops(v, windows), self.full, v.shape, v.schedule.estimator)
         before = v.values
-        v.values, v.std_error, gain = fused(before, v.std_error, found, v.schedule.fusion)
+        v.values, v.std_error, gain = fused(before, v.std_error, found, v.schedule)
         self._record(v, level, windows, found, before, gain, where)
 
     def _drops(self, v: _Input, windows: Windows) -> FloatArray:

@@ -16,6 +16,7 @@ from xai_ext.methods._positions import Shape, has_geometry, position_labels, spa
 from xai_ext.samplers.bernoulli import Bernoulli
 
 BLOCK = 64  # masks drawn at once, whatever the batch
+_HALVES = slice(BLOCK // 2), slice(BLOCK // 2, BLOCK)
 _DEFAULT_CELLS = 49
 
 
@@ -67,8 +68,8 @@ class Law(Protocol):
     cells: Any
     are_hard: bool
 
-    def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
-        """Endless blocks of `BLOCK` masks."""
+    def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
+        """Endless blocks of `BLOCK` masks; in pairs, each is followed by its complement."""
         ...
 
     def block(self, bits: BoolArray) -> Block:
@@ -167,14 +168,18 @@ class _GridLaw:
         self.cells = self._cells[0] if len(axes) == 1 else tuple(self._cells)
         self.are_hard = all(a.is_separate for of_one in axes for a in of_one)
 
-    def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
+    def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
         rng_bits, rng_offsets = rng.spawn(2)
         while True:
             bits, offsets = [], []
             for axes, cells in zip(self._axes, self._cells, strict=True):
                 bits.append(Bernoulli(self.keep_probability).ask(int(np.prod(cells)), BLOCK, rng_bits))
                 offsets.append(np.stack([rng_offsets.integers(a.offsets, size=BLOCK) for a in axes], 1))
-            yield self._block(bits, offsets)
+            if not pairs:
+                yield self._block(bits, offsets)
+                continue
+            for half in _HALVES:
+                yield self._block([_with_complements(b[half]) for b in bits], [o[half].repeat(2, 0) for o in offsets])
 
     def block(self, bits: BoolArray) -> Block:
         parts = torch.split(torch.from_numpy(bits), [int(np.prod(c)) for c in self._cells], 1)
@@ -207,10 +212,12 @@ class _RegionLaw:
         self.n_cells = self.n_features = game.n_players
         self.relative_variance = np.ones(game.n_players)
 
-    def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
+    def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
         rng_bits, _ = rng.spawn(2)
         while True:
-            yield self.block(Bernoulli(self.keep_probability).ask(self.n_cells, BLOCK, rng_bits))
+            bits = Bernoulli(self.keep_probability).ask(self.n_cells, BLOCK, rng_bits)
+            for part in [_with_complements(bits[half]) for half in _HALVES] if pairs else [bits]:
+                yield self.block(part)
 
     def block(self, bits: BoolArray) -> Block:
         positions = torch.from_numpy(bits)
@@ -219,6 +226,10 @@ class _RegionLaw:
 
     def push(self, coefficients: FloatArray) -> FloatArray:
         return coefficients
+
+
+def _with_complements(bits: BoolArray) -> BoolArray:
+    return np.stack([bits, ~bits], 1).reshape(-1, bits.shape[1])
 
 
 def _outer(factors: list[FloatArray]) -> FloatArray:
