@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,11 @@ def exists(module):
 def pages():
     written = (p for p in sorted((ROOT / "docs").rglob("*.md")) if "auto_examples" not in p.parts)
     found = [str(page.relative_to(ROOT)) for page in (ROOT / "README.md", *written)]
-    return [page for page in found if blocks(page) and not page.startswith("docs/benchmarks/")]
+    used = [page for page in found if blocks(page) and not page.startswith("docs/benchmarks/")]
+    slow = ("check_attribution", "bench(")
+    return [
+        pytest.param(p, marks=pytest.mark.slow) if any(s in (ROOT / p).read_text() for s in slow) else p for p in used
+    ]
 
 
 def studied(seed):
@@ -68,6 +73,7 @@ def studied(seed):
 
 
 @pytest.mark.parametrize("page", pages())
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # the battery traces a model
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a tiny model at a small budget is warned about
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     """On a small model; each block sees what those above it made."""
@@ -80,7 +86,10 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     patches = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     x = patches.repeat_interleave(8, 2).repeat_interleave(8, 3)  # with edges: superpixels of noise are one region
     image, model = x[0].movedim(0, -1).numpy(), tiny_models.conv().module
-    scope = {"model": model, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
+    module = types.ModuleType("page")  # so that what a page defines can be pickled
+    monkeypatch.setitem(sys.modules, "page", module)
+    scope = vars(module)
+    scope |= {"model": model, "x": x, "image": image, "masks": image[None, ..., 0] > 0.5}
     scope |= {"f": as_numpy_function(model), "segments": torch.arange(64).reshape(8, 8).kron(torch.ones(4, 4).long())}
     scope["classifier_fn"] = lambda images: scope["f"](images.astype("float32"))
     scope |= {"others": torch.rand(1, 3, 32, 32), "data": [studied(seed) for seed in range(4)]}
