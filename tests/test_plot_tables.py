@@ -117,9 +117,11 @@ class TestEveryFigure:
             figure.canvas.draw()
         assert (dict(mpl.rcParams), plt.get_fignums(), mpl.get_backend()) == (before, figures, backend)
 
-    def test_alone_it_makes_its_own(self, name):
+    def test_alone_it_makes_its_own_and_changes_no_setting(self, name):
+        before = dict(mpl.rcParams)
         found = FUNCTIONS[name](*CALLS[name][0])
         assert isinstance(found, Axes | Figure)
+        assert dict(mpl.rcParams) == before
         plt.close("all")
 
 

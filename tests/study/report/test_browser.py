@@ -132,6 +132,14 @@ for (const one of document.querySelectorAll('summary, [tabindex="0"], a, th butt
 """
 
 
+def test_it_fits_on_paper(browser, files):
+    with Visit(browser, files["compare"], "desktop") as visit:
+        visit.page.emulate_media(media="print")
+        visit.page.set_viewport_size({"width": 794, "height": 1123})  # A4 at 96 dots per inch
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 794
+        assert visit.page.locator("details").first.locator("table").bounding_box()["height"] > 50  # unfolded
+
+
 def test_a_click_on_a_head_sorts_the_table(browser, files):
     with Visit(browser, files["compare"], "desktop") as visit:
         head = visit.page.locator("#table-scores thead th").nth(2)  # deletion

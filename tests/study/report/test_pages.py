@@ -199,11 +199,12 @@ class TestPrivacy:
     def test_no_absolute_path_leaves_in_a_comparison(self):
         result = comparison()
         config = replace(result.config, image="/home/ada/photos/dog.jpg", mask="/home/ada/m.png",
+                         methods="rise:grid=/home/ada/g.npy",
                          baseline="image:/srv/secret/b.png", segments="C:\\Users\\ada\\labels.png")  # fmt: skip
         note = "FileNotFoundError: [Errno 2] No such file: '/home/ada/x y/z.pt' (see /srv/secret/log)"
         text = compare_report(replace(result, config=config, scores=[replace(s, note=note) for s in result.scores]))
         assert not [s for s in self.SECRETS[:3] if s in text]
-        for name in ("dog.jpg", "m.png", "image:b.png", "labels.png"):
+        for name in ("dog.jpg", "m.png", "…/g.npy", "image:b.png", "labels.png"):
             assert name in text
 
     def test_no_absolute_path_leaves_in_a_run(self):
