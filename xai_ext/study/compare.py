@@ -166,7 +166,8 @@ def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
         if config.batch_size is not None:
             fix_plan(classifier.module, Plan(config.batch_size))
         scenes, warnings = _scenes(config, photo, classifier, truth)
-        top = top_classes(torch.from_numpy(scenes[0].outputs), classifier)
+        outputs = torch.from_numpy(scenes[0].outputs)
+        top = top_classes(outputs if scenes[0].target is None else outputs[None], classifier)
         yield Setup(config, methods, classifier, scenes, _seconds_per_row(scenes[0]), threads, warnings, top)
 
 
