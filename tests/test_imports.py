@@ -28,7 +28,7 @@ LAYERS = [
         "_captum_compat",
         "_shap_compat",
     ),
-    ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
+    ("_io", "_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
     ("methods", "_plot_maps"),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image", "_plot_sheets", "plots"),
     ("study", "testing", "_register"),
