@@ -67,6 +67,7 @@ def check_batch_rows(case: Case) -> None:
 
 _MEMORY = """
 import sys, pickle, resource, torch
+import numpy as np
 torch.set_num_threads(1)
 from dataclasses import replace
 from xai_ext.testing._case import Case
