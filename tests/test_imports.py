@@ -31,7 +31,7 @@ LAYERS = [
         "_captum_compat",
         "_shap_compat",
     ),
-    ("_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
+    ("_io", "_progress", "_task", "samplers", "hierarchies", "segmentation", "baselines"),
     ("methods", "_plot_series"),
     ("attr", "maskers", "explainers", "metrics", "anomaly", "models", "lime_image"),
     ("study", "testing", "_register", "plots", "_plot_agreement", "_plot_players", "_plot_sheets", "_plot_tables"),

@@ -155,3 +155,8 @@ def test_one_player_is_a_tree():
     tree = Hierarchy.from_merges(np.empty((0, 4)))
     assert (tree.n_players, tree.root, tree.exact_cost) == (1, 0, 2)
     assert tree.cut(depth=3)[1].merges.shape == (0, 4)
+
+
+def test_an_id_too_large_for_an_integer_is_refused():
+    with pytest.raises(ValueError, match=r"below 2\*\*53"):
+        Hierarchy.from_merges(np.array([[0, 2.0**63, 0, 2]]))

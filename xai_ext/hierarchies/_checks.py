@@ -18,6 +18,9 @@ def check_merges(merges: Any) -> tuple[IntArray, FloatArray]:
         )
     if not np.isfinite(table).all():
         raise InputError(f"merges must be finite, got {_row(table, ~np.isfinite(table).all(1))}")
+    huge = (np.abs(table[:, :2]) >= 2**53).any(1)
+    if huge.any():  # a cast would overflow
+        raise InputError(f"ids of merges must be below 2**53, got {_row(table, huge)}")
     table[:, :2].sort(axis=1)
     children = table[:, :2].astype(np.int64)
     _check_ids(table, children)

@@ -130,8 +130,12 @@ class CaptumSubject(Subject):
         known = inspect.signature(method.attribute).parameters
         sinks = any(p.kind is p.VAR_KEYWORD for p in known.values())
         kwargs = self.call_settings(settings) | self.seeded(settings)
-        if "baselines" in known or (sinks and self.tags.feature_mask):
+        if ("baselines" in known and "baselines" not in kwargs) or (sinks and self.tags.feature_mask):
             kwargs["baselines"] = problem.baseline
+        if isinstance(kwargs.get("baselines"), str):  # a distribution of images around the baseline
+            noise = torch.linspace(-0.1, 0.1, 3, dtype=problem.x.dtype).reshape(3, 1, 1, 1)
+            level = noise + float(torch.as_tensor(problem.baseline).mean())
+            kwargs["baselines"] = level.expand(3, *problem.x.shape[1:]).contiguous()
         if problem.target is not None and ("target" in known or sinks):
             kwargs["target"] = problem.target
         has_mask = self.tags.feature_mask and problem.labels is not None

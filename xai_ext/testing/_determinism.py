@@ -121,7 +121,7 @@ def in_subprocess(case: Case, script: str, **environment: str) -> bytes:
         raise NotApplicable(f"cannot be sent to another process: {error}") from error
     path = os.pathsep.join(p for p in sys.path if p)
     run = subprocess.run(
-        [sys.executable, "-c", script], input=pickled, capture_output=True, timeout=55, check=False,
+        [sys.executable, "-c", script], input=pickled, capture_output=True, timeout=500, check=False,
         env={**os.environ, "PYTHONPATH": path, **environment},
     )  # fmt: skip
     case.require(run.returncode == 0, f"the other process failed: {run.stderr.decode()[-300:]}")

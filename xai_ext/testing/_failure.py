@@ -33,7 +33,7 @@ def check_budget_rows(case: Case) -> None:
         try:
             case.explain(case.problem(spy), budget=budget, batch=4 if case.tags.batch else None)
         except ValueError:
-            case.require(budget < 19, f"budget {budget} is refused")
+            case.require(budget < 34, f"budget {budget} is refused")  # two rows per player, and the ends
             case.require(spy.rows <= budget, f"budget {budget} is refused after {spy.rows} rows")
             continue
         over = spy.rows - declared_rows(case.tags, budget, 16)
@@ -67,6 +67,7 @@ def check_batch_rows(case: Case) -> None:
 
 _MEMORY = """
 import sys, pickle, resource, torch
+import numpy as np
 torch.set_num_threads(1)
 from dataclasses import replace
 from xai_ext.testing._case import Case

@@ -1,17 +1,10 @@
 """What is known of methods that do not say it themselves: tags, constructors and keywords of the hosts' built-ins."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import json
+from importlib import resources
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Known:
-    """How a method is built and called, and what its documentation claims."""
-
-    tags: Mapping[str, Any] = field(default_factory=dict)
-    make: Callable[..., Any] | None = None
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+from xai_ext.testing._builtins import BUILTINS, Known
 
 
 def image_tree(image: Any, labels: Any) -> Any:
@@ -44,7 +37,7 @@ OURS = {
     "xai_ext.methods._feedback:owen_with_feedback": Known(OWEN | {"tree": None, "typical": 300}),
     "xai_ext.methods._several_trees:owen_over_trees": Known(
         # its standard error is that between few trees: no interval of a sampling error
-        OWEN | {"tree": None, "draws": True, "typical": 600, "std_error": False}
+        OWEN | {"tree": None, "draws": True, "typical": 1200, "std_error": False}
     ),
     "xai_ext.methods.rise:rise": Known(RISE),
     "xai_ext.methods.iassa:iassa": Known(OCCLUSION | EXACT),
@@ -59,4 +52,11 @@ OURS = {
 def known_of(cls: Any) -> Known | None:
     """What is known of a class or function."""
     name = f"{getattr(cls, '__module__', '')}:{getattr(cls, '__qualname__', '')}"
-    return OURS.get(name)
+    return OURS.get(name) or BUILTINS.get(name)
+
+
+def measured_failures() -> dict[str, Any]:
+    """What the built-ins fail, as measured: versions, and per ``module:Class`` the checks and their reasons."""
+    text = resources.files("xai_ext.testing").joinpath("builtin_failures.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found

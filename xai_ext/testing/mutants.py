@@ -242,7 +242,11 @@ def _draws_from(draw: Callable[[], Any]) -> Callable[..., Any]:
 changing("draws from NumPy's generator", "global_rng", attribute=_draws_from(lambda: np.random.rand()))  # noqa: NPY002
 changing("draws from Python's generator", "global_rng", attribute=_draws_from(lambda: random.random()))
 changing("seeds torch", "global_rng", attribute=_draws_from(lambda: torch.manual_seed(0)))
-changing("silences warnings", "process_state", attribute=_draws_from(lambda: warnings.simplefilter("ignore")))
+changing(
+    "silences warnings",
+    "process_state",
+    attribute=_draws_from(lambda: warnings.filterwarnings("ignore", message="of a mutant")),
+)
 changing("changes NumPy's errors", "process_state", attribute=_draws_from(lambda: np.seterr(all="ignore")))
 changing("turns gradients off", "grad_state", attribute=_draws_from(lambda: torch.set_grad_enabled(False)))
 

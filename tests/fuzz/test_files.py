@@ -1,0 +1,74 @@
+"""Mutated files: documented errors only, and nothing is written."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save
+
+from tests.strategies import mutated
+from xai_ext._checks import InputError
+from xai_ext._io import load_array, load_config, load_state, safe_name
+from xai_ext.hierarchies import Hierarchy
+from xai_ext.study.inputs import read_image
+
+
+def saved(write):
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
+
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 7, 3)).astype(np.uint8))
+FILES = {
+    "state.safetensors": (save({"a": torch.ones(2, 3), "b": torch.zeros(1)}), load_state),
+    "state.pt": (saved(lambda f: torch.save({"a": torch.ones(2, 3)}, f)), load_state),
+    "array.npy": (saved(lambda f: np.save(f, np.ones((2, 3)))), lambda path: load_array(path, 2)),
+    "run.json": (json.dumps({"budget": 3, "list": [1, {"a": "b"}]}).encode(), load_config),
+    "run.toml": (b'budget = 3\n[more]\nname = "x"\nlist = [1, 2]\n', load_config),
+    "photo.png": (saved(lambda f: PICTURE.save(f, "PNG")), lambda path: read_image(str(path))),
+    "photo.jpg": (saved(lambda f: PICTURE.save(f, "JPEG")), lambda path: read_image(str(path))),
+    "photo.tif": (saved(lambda f: PICTURE.save(f, "TIFF")), lambda path: read_image(str(path))),
+    "photo.webp": (saved(lambda f: PICTURE.save(f, "WEBP")), lambda path: read_image(str(path))),
+    "photo.bmp": (saved(lambda f: PICTURE.save(f, "BMP")), lambda path: read_image(str(path))),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FILES)
+@given(st.data())
+def test_a_broken_file_is_read_or_refused_in_our_words(name, tmp_path_factory, data):
+    content, load = FILES[name]
+    folder = tmp_path_factory.getbasetemp() / "fuzz"
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(data.draw(mutated(content)))
+    before = set(folder.iterdir())
+    try:
+        load(path)
+    except InputError as error:
+        assert str(error)
+    assert set(folder.iterdir()) == before
+
+
+@given(st.text(max_size=200))
+def test_any_text_becomes_a_file_name(name):
+    made = safe_name(name)
+    assert 0 < len(made) <= 92
+    assert made not in (".", "..")
+    assert all(c.isascii() and (c.isalnum() or c in "._-") for c in made)
+    assert safe_name(made) == made
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=4, max_size=4), max_size=6))
+def test_any_table_is_a_tree_or_refused(rows):
+    try:
+        tree = Hierarchy.from_merges(np.array(rows, dtype=float).reshape(-1, 4))
+    except InputError:
+        return
+    assert tree.n_players == len(rows) + 1
