@@ -7,6 +7,7 @@ with an undisturbed serial run: all columns but the seconds.
 """
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -87,8 +88,9 @@ def run_child(data, out, options, victim=None, rng=None):
         killed = child.is_alive()
         child.kill()
     child.join()
-    if victim == "worker" and reader.poll():
-        killed = reader.recv()
+    if victim == "worker":
+        with contextlib.suppress(EOFError):  # the run was over before
+            killed = reader.recv()
     return killed, child.exitcode
 
 
@@ -134,9 +136,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     import torch
 
-    import xai_ext.study._forked  # noqa: F401  what takes seconds is imported once
-    from xai_ext.study.engine import warm_up
+    from xai_ext.study import bench  # noqa: F401  the runners are forked with it
 
     torch.set_num_threads(1)
-    warm_up()
     main()

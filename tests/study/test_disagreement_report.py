@@ -356,6 +356,7 @@ class TestRows:
                 Key(method, "d", model, seed=seed): noise.normal(size=(8, 8)) + np.arange(64.0).reshape(8, 8)
                 for method in ("a", "b", "c") for model in ("x", "y") for seed in (0, 1)
             }  # fmt: skip
+            del maps[Key("c", "d", "x", seed=1)], maps[Key("c", "d", "y", seed=1)]  # one that draws nothing
             maps[Key("broken", "d", "x")] = np.full((8, 8), np.nan)
             study.update(
                 f"image {i}", maps, prediction={"x": 1, "y": i % 2}, target=1, covariates={"p": 0.1 * i},

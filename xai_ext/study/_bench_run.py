@@ -70,7 +70,7 @@ class BenchRun:
         A metric ``NAME@prob`` follows the softmax of the scores.
         """
         whole = self._units
-        return whole.drop(columns=["kind", "method_b", "view", "relation", "entry", "n_features", "same"])
+        return whole.drop(columns=["kind", "method_b", "view", "relation", "entry", "n_features", "same", "seed_b"])
 
     def sql(self, query: str) -> "DataFrame":
         """DuckDB's answer; the table is called ``results`` and holds the rows of the agreement of maps, too."""

@@ -65,7 +65,7 @@ class ImageRecord:
         """Agreement of two maps; ``relation`` is the factor in which their keys differ, or a kind of reference."""
         self.records.keys |= {a, b}
         row = {"view": view, "relation": relation, "a": a.method, "b": b.method, "model": a.model}
-        levels = {"baseline": a.baseline, "seed": a.seed, "same": a == b, "n_features": n_features}
+        levels = {"baseline": a.baseline, "seed": a.seed, "seed_b": b.seed, "same": a == b, "n_features": n_features}
         self.records.pairs.append({**self.labels, **row, **levels, **values})
 
     def concordance(self, view: str, key: Key, w: float) -> None:

@@ -18,11 +18,11 @@ TEXTS = (
 )  # fmt: skip
 NUMBERS = ("value", "seconds", "metric_seconds")
 WHOLE = (
-    "seed", "target_rank", "class_id", "entry", "n_features", "status", "n_evals", "n_forward", "n_backward",
+    "seed", "seed_b", "target_rank", "class_id", "entry", "n_features", "status", "n_evals", "n_forward", "n_backward",
     "numerics",
 )  # fmt: skip
-_PAIRS = ("kind", "method", "method_b", "model", "baseline", "view", "relation", "metric", "value", "seed", "entry",
-          "n_features", "same")  # fmt: skip
+_PAIRS = ("kind", "method", "method_b", "model", "baseline", "view", "relation", "metric", "value", "seed",
+          "seed_b", "entry", "n_features", "same")  # fmt: skip
 
 
 @lru_cache(1)
@@ -67,6 +67,6 @@ def study_rows(item: Item, columns: Mapping[str, list[Any]]) -> Iterator[dict[st
     own = [name for name in _PAIRS if name in columns]
     for values in zip(*(columns[name] for name in own), strict=True):
         row = dict(zip(own, values, strict=True))
-        for name in ("seed", "entry", "n_features"):
+        for name in ("seed", "seed_b", "entry", "n_features"):
             row[name] = None if row[name] is None else int(row[name])
         yield {"dataset": item.dataset, "image_id": item.image_id, **row}

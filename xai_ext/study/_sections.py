@@ -266,9 +266,8 @@ def _signed_rank(excess: FloatArray) -> float:
 
 
 def _averaged(rows: DataFrame, by: list[str]) -> DataFrame:
-    values = [
-        c for c in rows.columns if c not in {*by, "relation", "same", "seed", "a", "b", "method", *SETTING, "view"}
-    ]
+    labels = {*by, *SETTING, "relation", "same", "seed", "seed_b", "a", "b", "method", "view"}
+    values = [c for c in rows.columns if c not in labels]
     return rows.groupby(by, as_index=False, sort=True)[values].mean()
 
 

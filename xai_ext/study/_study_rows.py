@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "dataset", "image_id", "kind", "entry", "view", "relation", "method", "method_b", "model", "baseline", "seed",
-    "same", "n_features", "metric", "value", "target",
+    "seed_b", "same", "n_features", "metric", "value", "target",
 )  # fmt: skip
 _IMAGE = ("dataset", "image_id")
 _PAIR = {"view": "view", "relation": "relation", "method": "a", "method_b": "b", "model": "model",
-         "baseline": "baseline", "seed": "seed", "same": "same", "n_features": "n_features"}  # fmt: skip
+         "baseline": "baseline", "seed": "seed", "seed_b": "seed_b", "same": "same",
+         "n_features": "n_features"}  # fmt: skip
 
 
 def rows_of(records: Records, measures: Sequence[str]) -> "DataFrame":
@@ -55,7 +56,11 @@ def records_from(rows: "DataFrame") -> Records:
     kinds = {kind: part for kind, part in table.groupby("kind", sort=False)}
     records = Records()
     records.pairs = list(_pairs(kinds["pair"])) if "pair" in kinds else []
-    records.keys = {Key(p[m], p["dataset"], p["model"], p["baseline"], p["seed"]) for p in records.pairs for m in "ab"}
+    records.keys = {
+        Key(p[method], p["dataset"], p["model"], p["baseline"], p[seed])
+        for p in records.pairs
+        for method, seed in (("a", "seed"), ("b", "seed_b"))
+    }
     simple = ("model", "baseline", "seed")
     for row in _records(kinds, "concordance", ("view", *simple, "value")):
         records.concordances.append({**row, "seed": int(row["seed"]), "w": row.pop("value")})
@@ -92,5 +97,10 @@ def _pairs(part: "DataFrame") -> Iterator[dict[str, Any]]:
     heads = part.iloc[starts][[*_IMAGE, *_PAIR]].to_dict("records")
     for head, start, stop in zip(heads, starts, [*starts[1:], len(new)], strict=True):
         labels = {name: head[name] for name in _IMAGE} | {own: head[name] for name, own in _PAIR.items()}
-        whole = {"seed": int(labels["seed"]), "same": bool(labels["same"]), "n_features": int(labels["n_features"])}
+        whole = {
+            "seed": int(labels["seed"]),
+            "seed_b": int(labels["seed_b"]),
+            "same": bool(labels["same"]),
+            "n_features": int(labels["n_features"]),
+        }
         yield {**labels, **whole, **dict(zip(metrics[start:stop], values[start:stop].tolist(), strict=True))}
