@@ -28,7 +28,7 @@ regions = {"feature_mask": segments, "map_kind": "region"}  # each pixel carries
 matrix = agreement_matrix(maps, ["spearman"], **regions).mean("spearman")
 floor = noise_floor(runs, **regions).item()
 print(f"rank correlation of two LIME runs {floor:.2f}; of LIME and BPT-Owen {matrix[0, 2]:.2f}")
-plt.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+plt.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r", alpha=0.5)
 for i, row in enumerate(matrix):
     for j, value in enumerate(row):
         plt.text(j, i, f"{value:.2f}", ha="center", va="center")
