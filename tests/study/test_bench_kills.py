@@ -35,14 +35,19 @@ def slow_whole(data, tmp_path_factory):
     return bench(data[:1], out=tmp_path_factory.mktemp("run") / "slow", **SMALL | SLOW)
 
 
-def kill_workers(engines, n, pause, over):
-    """SIGKILL `n` workers at random moments, unless the run is over before."""
-    rng, killed = random.Random(0), set()
-    while len(killed) < n and not over.wait(pause * (0.5 + rng.random())):
+def kill_workers(engines, n, out, over):
+    """SIGKILL `n` workers at random moments, unless the run is over before.
+
+    Between two kills a few units are finished: one that dies with its worker three times is rightly set aside.
+    """
+    rng, killed, seen, last = random.Random(0), set(), set(), 0
+    while len(killed) < n and not over.wait(0.2 * rng.random()):
+        seen |= {path.name for path in (out / "open").glob("*.npz")}
         alive = set(engines[-1].pids.values()) - killed if engines else set()
-        if alive:
-            killed.add(rng.choice(sorted(alive)))
-            os.kill(max(killed & alive), signal.SIGKILL)
+        if alive and (not killed or len(seen) >= last + 4):
+            victim, last = rng.choice(sorted(alive)), len(seen)
+            killed.add(victim)
+            os.kill(victim, signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -52,7 +57,7 @@ def test_killed_workers_change_nothing(engine, n, slow_whole, data, tmp_path, mo
         pytest.skip("needs the extra cluster")
     engines, over, make = [], threading.Event(), bench_module._engine
     monkeypatch.setattr(bench_module, "_engine", lambda *given: engines.append(make(*given)) or engines[-1])
-    killer = threading.Thread(target=kill_workers, args=(engines, n, 0.4, over))
+    killer = threading.Thread(target=kill_workers, args=(engines, n, tmp_path / "run", over))
     killer.start()
     run = bench(data[:1], out=tmp_path / "run", engine=engine, workers=2, **SMALL | SLOW)
     over.set()
