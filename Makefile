@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint peers clean
 
 demo: $(VENV)/.demo
-	$(BIN)/xai-ext compare --out demo-output
+	$(BIN)/xai-ext compare --repeats 2 --out demo-output
 
 test: $(VENV)/.dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q

@@ -169,7 +169,9 @@ def test_guided_backpropagation_sees_relu6():
 
 def test_settings_of_activations_come_along():
     module = nn.Sequential(nn.LeakyReLU(0.3), nn.Hardtanh(-0.5, 0.25), nn.GELU("tanh"), nn.ELU(2.0)).eval()
-    assert torch.equal(prepare(module, X).module(X), module(X))
+    found = prepare(module, X)
+    assert found.note.startswith("prepared")
+    assert torch.equal(found.module(X), module(X))
 
 
 class Branching(nn.Module):

@@ -309,8 +309,8 @@ class TestDemo:
         names = {"bpt_owen", "stratified_lime", "iassa", "captum.IntegratedGradients", "shap.Partition"}
         assert names | set(ALWAYS) == set(demo.table.index)
         assert all(set(row.attributions) == names for row in demo.rows)
-        assert [p.name for p in demo.save(tmp_path)] == ["figure.png", "results.json"]
-        assert json.loads((tmp_path / "results.json").read_text())["config"]["texture"] == "brick"
+        assert [p.name for p in demo.save(tmp_path)] == ["figure.png", "result.json"]
+        assert json.loads((tmp_path / "result.json").read_text())["config"]["texture"] == "brick"
         assert "image AUROC" in demo.summary()
 
     def test_the_command_is_one_line(self, demo, tmp_path, monkeypatch, capsys):

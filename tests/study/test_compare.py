@@ -203,6 +203,9 @@ class TestTargets:
         for r in every:
             assert r.scene.f_input == pytest.approx(outputs[r.scene.target], rel=1e-6)
             assert r.scene.labels is result.scene.labels
+        named = [result.scene.classifier.name_of(i) for i in found[:2]]
+        assert [name for name, _ in result.top[:2]] == named
+        assert len(result.top) == 4
         assert (result.maps["captum.Saliency"] != result.further[0].maps["captum.Saliency"]).any()
 
     def test_the_others_change_no_number(self):

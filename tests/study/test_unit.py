@@ -132,3 +132,9 @@ def test_a_model_without_finite_scores_makes_no_scene():
 
     with pytest.raises(NonFiniteScoreError, match="the model returned nan for output 0 of evaluation 0"):
         make_scene(photo(), not_a_number(), Look(batch_size=8))
+
+
+def test_no_method_pays_for_the_measurement_of_batches():
+    scene = make_scene(Image.new("RGB", (40, 40), "red"), conv(), Look(segments="grid:4x4", batch_size=3))
+    (method,) = choose_methods("rise")
+    assert run_unit(method, scene, 0, Terms(40)).cost == 40

@@ -98,9 +98,9 @@ class AnomalyDemo:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> list[Path]:
-        """Write figure.png and results.json."""
+        """Write figure.png and result.json."""
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / "figure.png", folder / "results.json"]
+        paths = [folder / "figure.png", folder / "result.json"]
         anomaly_sheet(self.rows, title=self.summary().partition("\n")[0]).savefig(paths[0], dpi=110)
         results = {
             "config": asdict(self.config),

@@ -87,7 +87,7 @@ def score_of(method: Method, runs: Sequence[UnitResult], planned: int, gain: flo
         n_forward=first.n_forward,
         n_backward=first.n_backward,
         model_seconds=first.model_seconds,
-        other_seconds=first.seconds - first.model_seconds,
+        other_seconds=max(0.0, first.seconds - first.model_seconds),  # two passes of a host may overlap
         std_error_max=first.std_error_max,
         runs=len(runs),
         metrics={name: float(np.mean(v)) for name, v in values.items()},

@@ -1,6 +1,5 @@
 """One image: every method at an equal budget, scored, with what may be said of it."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -167,7 +166,8 @@ def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
         if config.batch_size is not None:
             fix_plan(classifier.module, Plan(config.batch_size))
         scenes, warnings = _scenes(config, photo, classifier, truth)
-        top = top_classes(torch.from_numpy(scenes[0].outputs), classifier)
+        outputs = torch.from_numpy(scenes[0].outputs)
+        top = top_classes(outputs if scenes[0].target is None else outputs[None], classifier)
         yield Setup(config, methods, classifier, scenes, _seconds_per_row(scenes[0]), threads, warnings, top)
 
 
@@ -288,13 +288,3 @@ def _same(maps: Mapping[str, FloatArray]) -> dict[str, str]:
                 found[name] = other
                 break
     return found
-
-
-def weights_sha256(classifier: Classifier) -> str:
-    """Of names, types, shapes and bytes of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(classifier.module.state_dict().items()):
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
-    return digest.hexdigest()

@@ -1,6 +1,5 @@
 """The options of a comparison: from Python, from a file, from the command line; one name each."""
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -10,8 +9,8 @@ from typing import Any
 
 from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext.study import inputs
+from xai_ext.study._plan import RESULTS_VERSION, hash_of
 
-RESULTS_VERSION = 1  # raised whenever numbers change
 HOSTS = ("prepared", "as-is")
 PROGRESS = ("auto", "bar", "plain", "none")
 QUICK = {"budget": 200, "repeats": 2, "metric_steps": 14}
@@ -86,9 +85,7 @@ class Config:
     def digest(self, weights_sha256: str) -> str:
         """16 hexadecimal digits of all that decides numbers but the image, its truth, the methods and the repeats."""
         kept = {k: v for k, v in asdict(self).items() if k not in _PER_UNIT}
-        words = {**kept, "weights": weights_sha256, "results_version": RESULTS_VERSION}
-        text = json.dumps(words, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hash_of({**kept, "weights": weights_sha256, "results_version": RESULTS_VERSION})
 
 
 def read_config(path: Path, *, allow_import: bool = False) -> dict[str, Any]:

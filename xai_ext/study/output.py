@@ -13,7 +13,8 @@ import numpy as np
 from xai_ext._checks import InputError
 from xai_ext.study._safe_names import file_name, path_below
 from xai_ext.study._score import Score
-from xai_ext.study.compare import CompareResult, weights_sha256
+from xai_ext.study._worker import weights_digest
+from xai_ext.study.compare import CompareResult
 from xai_ext.study.unit import Scene
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ _AGREEMENT = (
 
 def as_json(result: CompareResult) -> dict[str, Any]:
     """Everything but the maps; NaN is null."""
-    scene, weights = result.scene, weights_sha256(result.scene.classifier)
+    scene, weights = result.scene, weights_digest(result.scene.classifier)
     every = (result, *result.further)
     rows = sum(s.cost * s.runs for r in every for s in r.scores)
     return {

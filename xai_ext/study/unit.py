@@ -150,6 +150,7 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
     pixels = inputs.crop_pixels(photo, x, classifier)
     labels = inputs.make_labels(look.segments, pixels)
     baseline = inputs.make_baseline(look.baseline, x, labels, classifier)
+    plan = measured_plan(classifier.module, (x,))  # now, so that no method pays for it; a fixed one costs nothing
     with torch.no_grad():
         ends = classifier.module(torch.cat([x, baseline]))
     scores = ends.double().cpu().reshape(2, -1).numpy()
@@ -166,7 +167,7 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
         target=target,
         f_input=float(column[0]),
         f_baseline=float(column[1]),
-        batch_size=look.batch_size or measured_plan(classifier.module, (x,)).batch_size,
+        batch_size=look.batch_size or plan.batch_size,
         layer=find_layer(classifier.module, x, look.layer),
         digest=hashlib.sha256(photo.tobytes()).hexdigest(),
         outputs=scores[0],
