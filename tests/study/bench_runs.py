@@ -30,6 +30,10 @@ def rows_of(run):
     return [{name: repr(value) for name, value in row.items()} for row in table.to_pylist()]
 
 
+def same(run, other):
+    assert rows_of(run) == rows_of(other)
+
+
 if __name__ == "__main__":
     from xai_ext.study.bench import bench
 

@@ -1,23 +1,12 @@
 """Runs over data sets: whatever happens on the way, the result is the same."""
 
-import importlib.util
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import threading
-import time
-from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.laws import GeneratorsUntouched
-from tests.study.bench_runs import SMALL, rows_of, write_images, write_white
-from xai_ext.study import bench as bench_module
+from tests.study.bench_runs import SMALL, rows_of, same, write_images, write_white
 from xai_ext.study._files import DiskFull
 from xai_ext.study._lock import Locked
 from xai_ext.study.bench import BenchRun, bench
@@ -26,7 +15,6 @@ from xai_ext.study.store import OtherConfiguration, Store
 pytest.importorskip("pyarrow")
 
 N_UNITS = 7 * 5
-SLOW = {"models": ["tests.study.small_models:slow"], "methods": "captum.KernelShap,center,random", "repeats": 3}
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +27,6 @@ def data(tmp_path_factory):
 def whole(data, tmp_path_factory):
     """An undisturbed serial run."""
     return bench(data, out=tmp_path_factory.mktemp("run") / "whole", **SMALL)
-
-
-@pytest.fixture(scope="module")
-def slow_whole(data, tmp_path_factory):
-    return bench(data[:1], out=tmp_path_factory.mktemp("run") / "slow", **SMALL | SLOW)
-
-
-def same(run, other):
-    assert rows_of(run) == rows_of(other)
 
 
 class TestOneRun:
@@ -119,93 +98,6 @@ class TestShares:
     def test_a_shard_that_is_none_is_refused(self, shard, data, tmp_path):
         with pytest.raises(ValueError, match="shard must be i/n"):
             bench(data, out=tmp_path / "run", shard=shard, **SMALL)
-
-
-def kill_workers(engines, n, pause, over):
-    """SIGKILL `n` workers at random moments, unless the run is over before."""
-    rng, killed = random.Random(0), set()
-    while len(killed) < n and not over.wait(pause * (0.5 + rng.random())):
-        alive = set(engines[-1].pids.values()) - killed if engines else set()
-        if alive:
-            killed.add(rng.choice(sorted(alive)))
-            os.kill(max(killed & alive), signal.SIGKILL)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("engine", "n"), [("processes", 3), ("ray", 1)])  # Ray's workers take seconds to start
-def test_killed_workers_change_nothing(engine, n, slow_whole, data, tmp_path, monkeypatch):
-    if engine == "ray" and importlib.util.find_spec("ray") is None:
-        pytest.skip("needs the extra cluster")
-    engines, over, make = [], threading.Event(), bench_module._engine
-    monkeypatch.setattr(bench_module, "_engine", lambda *given: engines.append(make(*given)) or engines[-1])
-    killer = threading.Thread(target=kill_workers, args=(engines, n, 0.4, over))
-    killer.start()
-    run = bench(data[:1], out=tmp_path / "run", engine=engine, workers=2, **SMALL | SLOW)
-    over.set()
-    killer.join()
-    log = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
-    assert sum(json.loads(line)["event"] == "died" for line in log) == n
-    assert run.exit_code == 0
-    same(run, slow_whole)
-
-
-def started(data, out, **options):
-    asked = {"data": data, "out": str(out), **SMALL, **SLOW, **options}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.study.bench_runs", json.dumps(asked)], stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def when_open(out, n, process):
-    """Wait until so many units are finished."""
-    while process.poll() is None and len(list((out / "open").glob("*.npz"))) < n:
-        time.sleep(0.01)
-
-
-def of_session(session):
-    """Processes that the killed one left behind."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_a_killed_runner_loses_little_and_leaves_nobody(slow_whole, data, tmp_path):
-    out = tmp_path / "run"
-    process = started(data[:1], out, engine="processes", workers=2)
-    when_open(out, 4, process)
-    time.sleep(random.Random(1).random() * 0.3)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 5
-    while of_session(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert of_session(process.pid) == []
-    assert len(Store(out).remembered()) >= 4
-    same(bench(data[:1], out=out, **SMALL | SLOW), slow_whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_between_two_batches_of_captum(number, code, slow_whole, data, tmp_path):
-    out = tmp_path / "run"
-    process = started(data[:1], out)
-    when_open(out, 1, process)
-    asked = time.time()
-    process.send_signal(number)
-    assert process.wait() == code
-    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
-    assert last["event"] == "ended"
-    assert datetime.fromisoformat(last["time"]).timestamp() - asked < 2 * 0.05 + 2  # two batches and two seconds
-    same(bench(data[:1], out=out, **SMALL | SLOW), slow_whole)
 
 
 class TestTrouble:
@@ -355,35 +247,3 @@ class TestOtherConfigurations:
         (tmp_path / "letter.txt").write_text("dear")
         with pytest.raises(ValueError, match="holds something else"):
             bench(data, out=tmp_path, **SMALL)
-
-
-class TestPlantedStudy:
-    """Two data sets, models and baselines, three methods, three seeds: method > model > baseline > seed."""
-
-    OPTIONS = SMALL | {
-        "models": ["tests.study.small_models:tiny", "tests.study.small_models:other"],
-        "methods": ",".join(f"tests.study.small_models:{name}" for name in ("first", "second", "third")),
-        "baselines": ["black", "white"], "repeats": 3, "target": "0",
-    }  # fmt: skip
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def planted(data, tmp_path_factory):
-        return bench(data, out=tmp_path_factory.mktemp("run") / "planted", **TestPlantedStudy.OPTIONS)
-
-    def test_the_planted_order_of_factors_is_found(self, planted):
-        report = planted.disagreement(n_permutations=99)
-        found = report.changes_maps
-        found = found[(found.view == "pixels") & (found.measure == "spearman")].set_index("factor").disagreement
-        assert found.method > found.model > found.baseline > found.seed
-        assert report.setup["n_images"] == 7
-
-    @pytest.mark.slow
-    def test_it_is_the_same_on_two_processes_and_in_three_shards(self, planted, data, tmp_path):
-        same(bench(data, out=tmp_path / "two", engine="processes", workers=2, **self.OPTIONS), planted)
-        for i in (1, 2, 3):
-            bench(data, out=tmp_path / str(i), shard=f"{i}/3", **self.OPTIONS)
-        joined = BenchRun(*(tmp_path / str(i) for i in (1, 2, 3)))
-        same(joined, planted)
-        settings = {"n_permutations": 99}
-        assert joined.disagreement(**settings).to_json() == planted.disagreement(**settings).to_json()
