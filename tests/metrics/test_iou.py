@@ -40,6 +40,7 @@ class TestIou:
             (Otsu(), lambda a: a > threshold_otsu(a)),
             (Absolute(0.25), lambda a: a >= 0.25),
         ],
+        ids=["share of the maximum", "share of the range", "mean", "Otsu", "absolute"],
         ids=str,
     )
     def test_it_is_the_overlap_of_sets(self, rule, predicted):
