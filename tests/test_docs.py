@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import typer
 
-from tests.test_examples import ROOT, exists
+from tests.test_examples import ROOT
 from xai_ext import cli
 
 GENERATED = {"docs/auto_examples", "docs/benchmarks", "docs/_build", "docs/api"}
@@ -22,7 +22,6 @@ SOURCES = [
 PAGES = sorted(
     str(p.relative_to(ROOT)) for p in SOURCES if not any(str(p.relative_to(ROOT)).startswith(g) for g in GENERATED)
 )
-NOT_YET = () if exists("xai_ext._cli_bench") else ("bench", "status", "verify", "query", "report", "doctor")
 TITLE = re.compile(r"^#+ (.*)$", re.M)
 
 
@@ -74,7 +73,7 @@ def unknown(command):
     name, *rest = shlex.split(command.replace("...", ""), comments=True)
     known = typer.main.get_command(cli.app).commands
     if name not in known:
-        return [] if name.startswith("-") or name in NOT_YET else [name]
+        return [] if name.startswith("-") else [name]
     options = {o for p in known[name].params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     return [word for word in rest if word.startswith("--") and word.partition("=")[0] not in options]
 

@@ -41,7 +41,6 @@ class TestIou:
             (Absolute(0.25), lambda a: a >= 0.25),
         ],
         ids=["share of the maximum", "share of the range", "mean", "Otsu", "absolute"],
-        ids=str,
     )
     def test_it_is_the_overlap_of_sets(self, rule, predicted):
         maps, masks = scenes()
