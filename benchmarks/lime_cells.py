@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from _lime_errors import cosine_kernel, relative
 from _lime_estimators import ours
-from _lime_games import SIDE, Network, Synthetic, photos, seed_of
+from _lime_games import Network, Synthetic, photos, seed_of
+from _owen_games import SIDE
 from PIL import Image
 from scipy.special import comb
 

@@ -56,7 +56,7 @@ def _explained(kind: Any, task: Task) -> MapResult:
 
 
 def _stratified_lime(
-    task: Task, *, sampler: str = "antithetic", weighting: str = "kernel", kernel_width: float = 0.25
+    task: Task, *, sampler: str = "foldover", weighting: str = "kernel", kernel_width: float = 0.25
 ) -> MapResult:
     _at_least(task, 3)
     method = StratifiedLime(task.model, sampler=sampler, weighting=weighting, kernel_width=kernel_width)
