@@ -16,7 +16,7 @@ from xai_ext.models import Preprocess
 
 SIDE, BATCH = 112, 16
 STREAMS, LENGTH = 8, 1024  # independent runs, masks of each
-PAIRS = 256  # the first masks of a run whose complements are scored too
+PAIRED = 512  # masks in nearly orthogonal pairs of complements, of each run
 MODELS = ("lite0", "lite1")
 SCORES = ("probability", "log-odds")
 PREPROCESS = Preprocess((SIDE, SIDE), round(SIDE / 0.875), (0.498,) * 3, (0.502,) * 3, "bicubic")
@@ -37,8 +37,8 @@ class Scored:
         Scores of the baseline and of the photo.
     scores : array (streams, masks, 2)
         Probability and log-odds of the class under each mask.
-    complements : array (streams, PAIRS, 2)
-        Those under the complements of the first masks.
+    paired : array (streams, PAIRED, 2)
+        Those under masks in pairs.
     """
 
     photo: str
@@ -47,22 +47,16 @@ class Scored:
     target: int
     ends: np.ndarray
     scores: np.ndarray
-    complements: np.ndarray
+    paired: np.ndarray
 
     def law(self):
         """The masks' law: 7 x 7 cells, half of them kept."""
         return law(self.x)
 
-    def blocks(self, stream):
+    def blocks(self, stream, *, pairs=False):
         """The masks of one stream with their scores (k, 2)."""
-        blocks = self.law().blocks(generator(self.photo, self.model, stream))
-        for start in range(0, self.scores.shape[1], BLOCK):
-            yield next(blocks), self.scores[stream, start : start + BLOCK]
-
-    def pairs(self, stream):
-        """The first masks of one stream, each with its complement, and their scores (k, 2)."""
-        blocks = self.law().blocks(generator(self.photo, self.model, stream), pairs=True)
-        scores = np.stack([self.scores[stream, :PAIRS], self.complements[stream]], 1).reshape(-1, len(SCORES))
+        blocks = masks_of(self.x, self.photo, self.model, stream, pairs=pairs)
+        scores = (self.paired if pairs else self.scores)[stream]
         for start in range(0, len(scores), BLOCK):
             yield next(blocks), scores[start : start + BLOCK]
 
@@ -75,6 +69,11 @@ def generator(photo, model, stream):
 def law(x):
     """The published masks for an image."""
     return GridMasks().law(MaskedModel(lambda x: x, x, batch_size=BATCH))
+
+
+def masks_of(x, photo, model, stream, *, pairs):
+    """Blocks of masks of one stream, single or in pairs."""
+    return law(x).blocks(generator(photo, model, stream), pairs=pairs)
 
 
 def names(folder, limit):
@@ -118,16 +117,14 @@ def scored(folder, name, model, module):
     x = read(folder, name)
     target = int(module.logits(x)[0].argmax())
     ends = module.scores(torch.cat([torch.zeros_like(x), x]), target)
-    masks = law(x)
-    scores, complements = (np.empty((STREAMS, n, len(SCORES))) for n in (LENGTH, PAIRS))
-    for stream in range(STREAMS):
-        blocks = masks.blocks(generator(name, model, stream))
-        for start in range(0, LENGTH, BLOCK):
-            keep = next(blocks).keep[0]
-            scores[stream, start : start + BLOCK] = module.scores(keep[:, None] * x, target)
-            if start < PAIRS:
-                complements[stream, start : start + BLOCK] = module.scores((1 - keep)[:, None] * x, target)
-    return Scored(name, model, x, target, ends, scores, complements)
+    runs = {pairs: np.empty((STREAMS, n, len(SCORES))) for pairs, n in ((False, LENGTH), (True, PAIRED))}
+    for pairs, scores in runs.items():
+        for stream in range(STREAMS):
+            blocks = masks_of(x, name, model, stream, pairs=pairs)
+            for start in range(0, scores.shape[1], BLOCK):
+                keep = next(blocks).keep[0]
+                scores[stream, start : start + BLOCK] = module.scores(keep[:, None] * x, target)
+    return Scored(name, model, x, target, ends, runs[False], runs[True])
 
 
 def games(folder: Path, cache: Path, limit, models=MODELS, *, compiled=False):
@@ -136,13 +133,13 @@ def games(folder: Path, cache: Path, limit, models=MODELS, *, compiled=False):
     networks = {}
     for name in names(folder, limit):
         for model in models:
-            path = cache / f"{name}.{model}.{SIDE}.{STREAMS}x{LENGTH}+{PAIRS}.npz"
+            path = cache / f"{name}.{model}.{SIDE}.{STREAMS}x{LENGTH}+{PAIRED}.npz"
             if not path.exists():
                 networks.setdefault(model, None)
                 networks[model] = networks[model] or Network(model, compiled=compiled)
                 found = scored(folder, name, model, networks[model])
-                arrays = {field: getattr(found, field) for field in ("target", "ends", "scores", "complements")}
+                arrays = {field: getattr(found, field) for field in ("target", "ends", "scores", "paired")}
                 np.savez_compressed(path, **arrays)
             with np.load(path) as saved:
-                arrays = (saved[field] for field in ("ends", "scores", "complements"))
+                arrays = (saved[field] for field in ("ends", "scores", "paired"))
                 yield Scored(name, model, read(folder, name), int(saved["target"]), *arrays)

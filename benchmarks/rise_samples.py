@@ -1,8 +1,8 @@
 """How many evaluations does RISE need? Correlation with a long run, for each estimator and for other packages.
 
 FOLDER holds images/ and index.csv with a column `id`. Each photo is scored once under 8 independent streams of 1,024
-published masks and the complements of the first 256; an estimator sees the first N of one stream, the default the first
-N / 2 and their complements, and its reference is the mean over the 7 others.
+published masks and of 512 in nearly orthogonal pairs of complements; an estimator sees the first N of one stream, the
+default of those in pairs, and its reference is the mean over the 7 other streams of published masks.
 """
 
 import os
@@ -40,9 +40,9 @@ def estimates(game, stream, score):
     """{(estimator, N): map} of one stream."""
     law, found = game.law(), {}
     plain = {name: Moments(law, name) for name in ESTIMATORS if name != DEFAULT}
-    for blocks, running in ((game.blocks(stream), plain), (game.pairs(stream), {DEFAULT: Regression(law, pairs=True)})):
+    for pairs, running in ((False, plain), (True, {DEFAULT: Regression(law, pairs=True)})):
         n = 0
-        for block, scores in blocks:
+        for block, scores in game.blocks(stream, pairs=pairs):
             n += len(scores)
             for name, estimator in running.items():
                 estimator.add(block, scores[:, score : score + 1])

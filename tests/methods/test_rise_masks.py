@@ -61,16 +61,45 @@ def test_masks_of_other_dimensions_are_products_of_one_dimensional_interpolation
         np.testing.assert_allclose(mask, expected, rtol=0, atol=2e-7)
 
 
-@pytest.mark.parametrize("masks", [GridMasks(4), RegionMasks(np.arange(64).reshape(8, 8))])
-def test_pairs_are_the_same_masks_each_before_its_complement(masks):
-    law = masks.law(MaskedModel(lambda x: x.sum((1, 2, 3)), torch.ones(1, 1, 8, 8)))
-    single = torch.cat([b.keep[0].float() for b in itertools.islice(law.blocks(np.random.default_rng(0)), 2)])
-    paired = list(itertools.islice(law.blocks(np.random.default_rng(0), pairs=True), 4))
-    keep = torch.cat([b.keep[0].float() for b in paired])
-    np.testing.assert_array_equal(keep[::2], single)
-    np.testing.assert_allclose(keep[1::2], 1 - single, atol=2e-7)
-    features = np.concatenate([b.features for b in paired])
+IMAGE = ((1, 1, 8, 8),)
+REGIONS = RegionMasks(np.arange(64).reshape(8, 8))
+
+
+def drawn(masks, n_blocks, *, pairs, shapes=IMAGE, seed=0):
+    """Masks (k, positions of all inputs) and features of the first blocks."""
+    law = masks.law(MaskedModel(lambda *x: x[0].flatten(1).sum(1), tuple(torch.ones(shape) for shape in shapes)))
+    blocks = list(itertools.islice(law.blocks(np.random.default_rng(seed), pairs=pairs), n_blocks))
+    keep = torch.cat([torch.cat([k.float().flatten(1) for k in b.keep], 1) for b in blocks])
+    return keep.numpy(), np.concatenate([b.features for b in blocks])
+
+
+@pytest.mark.parametrize(("masks", "shapes"), [(GridMasks(4), IMAGE), (GridMasks(4), IMAGE * 2), (REGIONS, IMAGE)])
+def test_in_pairs_each_mask_comes_before_its_complement(masks, shapes):
+    keep, features = drawn(masks, 4, pairs=True, shapes=shapes)
+    assert keep.shape == (256, 64 * len(shapes))
+    assert len(np.unique(keep, axis=0)) == 256
+    np.testing.assert_allclose(keep[1::2], 1 - keep[::2], atol=2e-7)
     np.testing.assert_allclose(features[1::2], -features[::2], atol=1e-12)
+
+
+@pytest.mark.parametrize(("masks", "shapes"), [(REGIONS, IMAGE), (GridMasks(), ((1, 32), (1, 32)))])
+def test_pairs_are_nearly_orthogonal_to_those_of_the_blocks_before(masks, shapes):
+    signs = 2 * drawn(masks, 2, pairs=True, shapes=shapes)[0][::2] - 1
+    inner = signs[:32] @ signs[32:].T
+    assert (inner**2).mean() < 0.5 * 64  # fair coins: 64
+
+
+@pytest.mark.parametrize("p", [0.3, 0.5])
+def test_single_masks_are_independent_coins(p):
+    keep, _ = drawn(RegionMasks(REGIONS.labels, p), 3, pairs=False)
+    (bits, _) = np.random.default_rng(0).spawn(2)
+    np.testing.assert_array_equal(keep, bits.random((3 * 64, 64)) < p)
+
+
+def test_places_of_pairs_are_kept_as_often_as_hidden_and_singly_fair():
+    first = np.stack([drawn(GridMasks(4), 1, pairs=True, seed=seed)[0][[0, 30, 62]] for seed in range(300)])
+    # 4 sigma of a mean of 900 (each 1/2 at most from the mean) = .067
+    np.testing.assert_allclose(first.mean((0, 1)), 0.5, atol=0.067)
 
 
 def test_moments_are_exact():

@@ -14,9 +14,10 @@ from xai_ext.game import Game, MaskedModel
 from xai_ext.methods._cells import Axis, interpolated, pooled, pushed, separate, upsampled
 from xai_ext.methods._positions import Shape, has_geometry, position_labels, spatial_shapes
 from xai_ext.samplers.bernoulli import Bernoulli
+from xai_ext.samplers.foldover import Foldover
 
 BLOCK = 64  # masks drawn at once, whatever the batch
-_HALVES = slice(BLOCK // 2), slice(BLOCK // 2, BLOCK)
+_DESIGN = 16 * BLOCK  # masks whose pairs are told apart; the first of them do not depend on how many follow
 _DEFAULT_CELLS = 49
 
 
@@ -69,7 +70,11 @@ class Law(Protocol):
     are_hard: bool
 
     def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
-        """Endless blocks of `BLOCK` masks; in pairs, each is followed by its complement."""
+        """Endless blocks of `BLOCK` masks.
+
+        In pairs, which take a keep probability of 1/2, each mask is followed by its complement, and the bits of a pair
+        are nearly orthogonal to those of the pairs before it.
+        """
         ...
 
     def block(self, bits: BoolArray) -> Block:
@@ -170,16 +175,14 @@ class _GridLaw:
 
     def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
         rng_bits, rng_offsets = rng.spawn(2)
-        while True:
-            bits, offsets = [], []
-            for axes, cells in zip(self._axes, self._cells, strict=True):
-                bits.append(Bernoulli(self.keep_probability).ask(int(np.prod(cells)), BLOCK, rng_bits))
-                offsets.append(np.stack([rng_offsets.integers(a.offsets, size=BLOCK) for a in axes], 1))
-            if not pairs:
-                yield self._block(bits, offsets)
-                continue
-            for half in _HALVES:
-                yield self._block([_with_complements(b[half]) for b in bits], [o[half].repeat(2, 0) for o in offsets])
+        sizes = [int(np.prod(c)) for c in self._cells]
+        copies = 2 if pairs else 1  # a mask and its complement share their offsets
+        for bits in _bits(sizes, self.keep_probability, rng_bits, pairs=pairs):
+            offsets = [
+                np.stack([rng_offsets.integers(a.offsets, size=BLOCK // copies) for a in axes], 1).repeat(copies, 0)
+                for axes in self._axes
+            ]
+            yield self._block(np.split(bits, np.cumsum(sizes)[:-1], 1), offsets)
 
     def block(self, bits: BoolArray) -> Block:
         parts = torch.split(torch.from_numpy(bits), [int(np.prod(c)) for c in self._cells], 1)
@@ -214,10 +217,8 @@ class _RegionLaw:
 
     def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
         rng_bits, _ = rng.spawn(2)
-        while True:
-            bits = Bernoulli(self.keep_probability).ask(self.n_cells, BLOCK, rng_bits)
-            for part in [_with_complements(bits[half]) for half in _HALVES] if pairs else [bits]:
-                yield self.block(part)
+        for bits in _bits([self.n_cells], self.keep_probability, rng_bits, pairs=pairs):
+            yield self.block(bits)
 
     def block(self, bits: BoolArray) -> Block:
         positions = torch.from_numpy(bits)
@@ -228,8 +229,13 @@ class _RegionLaw:
         return coefficients
 
 
-def _with_complements(bits: BoolArray) -> BoolArray:
-    return np.stack([bits, ~bits], 1).reshape(-1, bits.shape[1])
+def _bits(sizes: list[int], p: float, rng: np.random.Generator, *, pairs: bool) -> Iterator[BoolArray]:
+    """The bits of endless blocks, for inputs of these numbers of cells one after the other."""
+    while True:
+        if pairs:
+            yield from np.split(Foldover().ask(sum(sizes), _DESIGN, rng), _DESIGN // BLOCK)
+        else:
+            yield np.concatenate([Bernoulli(p).ask(n, BLOCK, rng) for n in sizes], 1)
 
 
 def _outer(factors: list[FloatArray]) -> FloatArray:
