@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/xai-ext compare --repeats 2 --out demo-output
 
 test: $(VENV)/.dev lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
