@@ -4,7 +4,6 @@ import warnings
 
 import pytest
 
-from xai_ext.testing import _mutants_numeric  # noqa: F401 - lists its mutants
 from xai_ext.testing._case import CHECKS
 from xai_ext.testing._twins import OcclusionTwin, Twin, kernel_shap, occlusion, permutation_shapley
 from xai_ext.testing.battery import check_attribution, run_check, subject_of
