@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+
+from xai_ext import cli
+from xai_ext.testing import parametrize_with_checks
 
 STRANGER = '''
 import torch
@@ -63,8 +67,8 @@ class Ablation:
 
 
 class Broken(Ablation):
-    def attribute(self, inputs, *args, **kwargs):
-        return -super().attribute(inputs, *args, **kwargs)
+    def drops(self, *arguments):
+        return -super().drops(*arguments)
 '''
 TEST = """
 from stranger import Ablation
@@ -83,6 +87,14 @@ def package(tmp_path_factory):
     (folder / "stranger.py").write_text(STRANGER)
     (folder / "test_stranger.py").write_text(TEST)
     return folder
+
+
+def said_by(monkeypatch, capsys, *arguments):
+    """Exit code, standard output and standard error, without a process of its own."""
+    monkeypatch.setattr(sys, "argv", ["xai-ext", "check", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code or 0, *capsys.readouterr()
 
 
 def run(folder, *arguments):
@@ -114,40 +126,40 @@ def test_its_broken_twin_exits_3_and_names_the_check(package):
         ([], "name what is to be checked"),
     ],
 )
-def test_what_the_user_can_mend_exits_2_in_one_line(package, arguments, said):
-    result = run(package, *arguments)
-    assert result.returncode == 2
-    assert said in result.stderr
-    assert "Traceback" not in result.stderr
+def test_what_the_user_can_mend_exits_2_in_one_line(package, monkeypatch, capsys, arguments, said):
+    monkeypatch.syspath_prepend(package)
+    code, _, text = said_by(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert said in text
+    assert "Traceback" not in text
 
 
-def test_an_expected_failure_that_fails_exits_0(package):
+def test_an_expected_failure_that_fails_exits_0(package, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(package)
     path = package / "expected.toml"
     path.write_text('["stranger:Broken"]\nlinear_closed_form = "the sign is another"\n')
     chosen = ["--only", "linear_closed_form,history", "--expected", str(path), "--profile", "fast"]
-    assert run(package, "stranger:Broken", *chosen).returncode == 0
+    assert said_by(monkeypatch, capsys, "stranger:Broken", *chosen)[0] == 0
     path.write_text('["stranger:Broken"]\nhistory = "will pass"\n')
-    assert run(package, "stranger:Broken", *chosen).returncode == 3
+    assert said_by(monkeypatch, capsys, "stranger:Broken", *chosen)[0] == 3
 
 
-def test_the_list_imports_no_method(package):
-    result = run(package, "--list")
-    assert result.returncode == 0
-    assert "shape_dtype" in result.stdout
-    assert "On a linear model each player gets w (x - b)." in result.stdout
+def test_the_list_imports_no_method(monkeypatch, capsys):
+    code, text, _ = said_by(monkeypatch, capsys, "--list")
+    assert code == 0
+    assert "shape_dtype" in text
+    assert "On a linear model each player gets w (x - b)." in text
 
 
-def collected(folder, *arguments):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+def test_there_is_one_case_per_check(package, monkeypatch):
+    monkeypatch.syspath_prepend(package)
+    cases = parametrize_with_checks([import_module("stranger").Ablation]).args[1]
+    assert "Ablation-linear_closed_form" in {case.id for case in cases}
+    assert len({case.id for case in cases}) == len(cases) > 25
 
 
-def test_pytest_collects_one_case_per_check(package):
-    result = collected(package, "-q", "--collect-only")
-    assert "test_contract[Ablation-linear_closed_form]" in result.stdout
-    assert result.stdout.count("test_contract[Ablation-") > 25
-
-
-def test_the_cases_pass_in_any_order_on_two_workers(package):
-    result = collected(package, "-q", "-n", "2", "-k", "linear_closed_form or history or relabel or hooks")
+def test_pytest_runs_the_cases_on_two_workers(package):
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", "2"]
+    chosen = ["-k", "linear_closed_form or history or relabel or hooks", str(package)]
+    result = subprocess.run(command + chosen, capture_output=True, text=True, cwd=package, check=False)
     assert "4 passed" in result.stdout, result.stdout
