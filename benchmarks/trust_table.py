@@ -10,6 +10,7 @@ written: the exit code is 1 if the measurement differs from the file.
 import json
 import sys
 import warnings
+from dataclasses import replace
 from datetime import date
 from importlib import import_module
 from pathlib import Path
@@ -19,13 +20,14 @@ import torch
 from xai_ext.testing import check_attribution
 from xai_ext.testing._builtins import BUILTINS
 from xai_ext.testing._case import CHECKS
-from xai_ext.testing.battery import versions
+from xai_ext.testing.battery import run_check, subject_of, versions
 from xai_ext.testing.known import measured_failures
 from xai_ext.testing.promises import PROMISES
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "xai_ext/testing/builtin_failures.json"
 FIXED_BY_TIME = ("threads", "no_leak")  # depend on the machine's load: reported, not compared
+RACES = 4
 
 
 def measured(name):
@@ -33,7 +35,18 @@ def measured(name):
     module, _, cls = name.partition(":")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return check_attribution(getattr(import_module(module), cls), on_fail=None, profile="fast")
+        cls = getattr(import_module(module), cls)
+        report = check_attribution(cls, on_fail=None, profile="fast")
+        return replace(report, results=tuple(repeated(cls, r) for r in report.results))
+
+
+def repeated(cls, result):
+    """A race is lost now and then: threads that have not failed yet are tried again."""
+    for seed in range(RACES if result.id == "threads" and result.status == "passed" else 0):
+        again = run_check(CHECKS["threads"], subject_of(cls), "default", (), seed)
+        if again.status == "failed":
+            return again
+    return result
 
 
 def failures(report):

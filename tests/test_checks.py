@@ -33,3 +33,26 @@ def test_labels_of_any_integral_content_are_int64(dtype):
 def test_labels_of_other_content_are_errors(labels):
     with pytest.raises(ValueError, match="labels must be integers"):
         checks.check_labels(labels)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: checks.check_at_least("budget", 2, 3, "two ends"), r"budget must be at least 3 \(two ends\), got 2"),
+        (lambda: checks.check_positive("width", 0.0), "width must be a positive finite number, got 0.0"),
+        (lambda: checks.check_positive("width", float("inf")), "positive finite number, got inf"),
+        (lambda: checks.check_choice("host", "captun", ("captum", "shap")), "did you mean 'captum'"),
+        (lambda: checks.check_choice("host", 3, ("captum", "shap")), "host must be one of 'captum', 'shap', got 3$"),
+        (lambda: checks.check_coalitions(np.ones((2, 3)), 3), r"bool array of shape \(k, 3\), got float64"),
+        (lambda: checks.check_coalitions(np.ones((2, 4), bool), 3), r"got bool of shape \(2, 4\)"),
+        (lambda: checks.check_contiguous_ids(torch.tensor([0, 2])), "2 ids from 0 to 2; fix"),
+        (lambda: checks.check_contiguous_ids(torch.tensor([-1, 0])), "2 ids from -1 to 0"),
+        (lambda: checks.check_contiguous_ids(torch.tensor([], dtype=torch.int64)), "0 ids from nothing to nothing"),
+        (lambda: checks.check_broadcasts("mask", (2, 3), (2, 4)), r"mask of shape \(2, 3\) does not broadcast"),
+        (lambda: checks.check_broadcasts("mask", (1, 1, 4), (2, 4)), "does not broadcast"),
+        (lambda: checks.check_finite_scores(np.array([[0.0, 1], [2, np.nan]]), 7), "nan for output 1 of evaluation 8"),
+    ],
+)
+def test_every_error_says_what_was_expected_and_what_came(call, message):
+    with pytest.raises(checks.InputError, match=message):
+        call()

@@ -1,6 +1,7 @@
 """Our own methods pass the battery; the battery's own manners."""
 
 import json
+import os
 import warnings
 
 import numpy as np
@@ -18,8 +19,11 @@ METHODS = methods()
 
 
 def profile_of(name):
-    """The numbers behind SHAP's classes and the functions are those of Captum's, whose statistics are repeated more."""
-    return "default" if name.startswith(("xai_ext.attr", "xai_ext.lime_image")) else "fast"
+    """The numbers behind other classes and functions are those of Captum's classes, whose statistics are repeated more.
+
+    XAI_EXT_BATTERY=full python -m pytest tests/testing repeats everything in full, and adds checks in subprocesses.
+    """
+    return os.environ.get("XAI_EXT_BATTERY") or ("default" if name.startswith("xai_ext.attr") else "fast")
 
 
 def cases():

@@ -4,7 +4,6 @@ import warnings
 
 import pytest
 
-from xai_ext.testing import _mutants_numeric  # noqa: F401 - lists its mutants
 from xai_ext.testing._case import CHECKS
 from xai_ext.testing._twins import OcclusionTwin, Twin, kernel_shap, occlusion, permutation_shapley
 from xai_ext.testing.battery import check_attribution, run_check, subject_of
@@ -47,7 +46,9 @@ def test_every_check_is_caught_failing_by_some_mutant():
 def test_the_unbroken_twins_pass_everything(twin):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        report = check_attribution(twin, on_fail=None, profile="fast")
+        # the numbers of Twin are those of permutation_shapley: their statistics are checked once
+        skip = ["std_error", "converges"] if twin is permutation_shapley else []
+        report = check_attribution(twin, on_fail=None, profile="fast", skip=skip)
     assert [(r.id, r.reason) for r in report.failed] == []
 
 

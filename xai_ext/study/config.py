@@ -1,19 +1,20 @@
 """The options of a comparison: from Python, from a file, from the command line; one name each."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext._checks import InputError, InputTypeError, check_at_least, check_choice
+from xai_ext._io import load_config
 from xai_ext.study import inputs
 from xai_ext.study._plan import RESULTS_VERSION, hash_of
 
 HOSTS = ("prepared", "as-is")
 PROGRESS = ("auto", "bar", "plain", "none")
 QUICK = {"budget": 200, "repeats": 2, "metric_steps": 14}
+_TEXTS = ("image", "model", "methods", "target", "baseline", "metric_baseline", "segments", "mask", "box", "layer")
 _PER_UNIT = ("image", "methods", "repeats", "settings", "mask", "box")  # left out of the hash
 
 
@@ -79,6 +80,11 @@ class Config:
         for name in ("batch_size", "threads"):
             if getattr(self, name) is not None:
                 check_at_least(name, getattr(self, name), 1)
+        for name in _TEXTS:
+            if not isinstance(getattr(self, name) or "", str):
+                raise InputTypeError(f'{name} must be text, got {getattr(self, name)!r}; fix: {name} = "..."')
+        if not isinstance(self.settings, dict) or not all(isinstance(v, dict) for v in self.settings.values()):
+            raise InputTypeError(f"settings must be a table per method, got {self.settings!r}")
         if self.mask is not None and self.box is not None:
             raise InputError("the truth is either a mask or boxes, got both; fix: leave out mask or box")
 
@@ -97,7 +103,7 @@ def read_config(path: Path, *, allow_import: bool = False) -> dict[str, Any]:
     allow_import : bool
         May the file name code to run (``module:callable``)?
     """
-    content = _parsed(path)
+    content = load_config(path, allow_import=True)  # which options name code is decided below
     for table in content:
         check_choice(f"a table of {path.name}", table, ("compare", "bench", "methods"))
     options, settings = content.get("compare", {}), content.get("methods", {})
@@ -119,19 +125,6 @@ def as_toml(config: Config) -> str:
     for name, settings in config.settings.items():
         lines += ["", f"[methods.{_toml(name)}]", *(f"{key} = {_toml(value)}" for key, value in settings.items())]
     return "\n".join(lines)
-
-
-def _parsed(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text("utf-8")
-        content = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise InputError(f"the configuration {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # of both parsers, and of wrong UTF-8
-        raise InputError(f"the configuration {path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"the configuration {path} must hold tables, got {type(content).__name__}")
-    return content
 
 
 def _refuse_code(name: str, options: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import time
-import zipfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,11 +71,13 @@ class Store:
     def manifest(self) -> dict[str, Any] | None:
         """What the run is of; None in a new folder."""
         try:
-            found: dict[str, Any] = json.loads(self.manifest_path.read_text("utf-8"))
+            found = json.loads(self.manifest_path.read_text("utf-8"))
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{self.manifest_path} is damaged; fix: another --out") from error
+        if not isinstance(found, dict):
+            raise InputError(f"{self.manifest_path} must hold a table, got {type(found).__name__}; fix: another --out")
         return found
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
@@ -139,12 +140,12 @@ class Store:
         """What was remembered, if it is whole."""
         path = self.open / f"{id}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 meta = json.loads(arrays["meta"].tobytes())
                 return Found(meta, *(arrays[n] if n in arrays else None for n in _ARRAYS))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except Exception:  # NumPy, zipfile and zlib raise many kinds for a broken archive
             path.unlink(missing_ok=True)
             return None
 

@@ -167,8 +167,9 @@ def _complete(case: Case, problem: Problem) -> None:
 
 def _budget_counts(case: Case) -> None:
     rows = []
-    for budget in (20, 40):
+    for budget in (20, 100):
         spy = fixtures.Spy(fixtures.net())
         case.explain(case.problem(spy), budget=budget)
         rows.append(spy.rows)
-    case.require(rows[1] >= rows[0], f"budget={case.tags.budget!r}: {rows[1]} rows for 40, {rows[0]} for 20")
+    grows = rows[1] > rows[0] if case.tags.draws else rows[1] >= rows[0]  # what is enumerated may be finished at 20
+    case.require(grows, f"budget={case.tags.budget!r}: {rows[1]} rows for 100, {rows[0]} for 20")

@@ -18,14 +18,14 @@ from xai_ext.testing import (  # noqa: F401 - importing a module of checks regis
     _determinism,
     _failure,
     _host_captum,
-    _host_numpy,
+    _host_shap_lime,
     _interference,
     _life,
     _statistics,
 )
 from xai_ext.testing._adapters import CaptumSubject, CoreSubject, FunctionSubject, Subject
 from xai_ext.testing._case import CHECKS, PROFILES, Case, Check, NotApplicable
-from xai_ext.testing._numpy_hosts import LimeSubject, ShapSubject
+from xai_ext.testing._image_subjects import LimeSubject, ShapSubject
 from xai_ext.testing._state import restored
 from xai_ext.testing.known import known_of
 from xai_ext.testing.report import CheckResult, Report

@@ -11,7 +11,7 @@ from xai_ext._superpixels import TwoDimensional
 from xai_ext.models import as_numpy_function
 from xai_ext.testing import _fixtures as fixtures
 from xai_ext.testing._case import Case, check
-from xai_ext.testing._numpy_hosts import channels_last
+from xai_ext.testing._image_subjects import channels_last
 from xai_ext.testing.tags import Tags
 
 
