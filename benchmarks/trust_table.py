@@ -75,6 +75,7 @@ def page(content):
         "methods, and each check is caught failing by at least one deliberately broken method in the tests.",
         "",
         "```python",
+        "# needs: a method of yours, MyMethod",
         "from xai_ext.testing import check_attribution, parametrize_with_checks",
         "",
         "print(check_attribution(MyMethod, on_fail=None).table())",

@@ -237,7 +237,7 @@ class TestBadInput:
             (["--hosts", "asis"], "did you mean 'as-is'"),
             (["--sort", "sgr"], "did you mean 'srg'"),
             (["--methods", "rise:cels=7"], "did you mean 'cells'"),
-            (["--config", "{0}/none.toml"], "cannot be read"),
+            (["--config", "{0}/none.toml"], "there is no file"),
             (["--box", "0,0,9"], "must be x0,y0,x1,y1"),
             (["--box", "0,0,9,1000"], "in the image of 600x400"),
             (["--target", "top9"], "top1 to top4"),
@@ -301,7 +301,7 @@ def test_help_loads_nothing_heavy_and_this_test_can_fail():
 
 
 NO_SOCKETS = """
-import socket
+import socket, ssl
 def refuse(*_, **__):
     raise OSError("no network in this test")
 socket.socket = socket.create_connection = socket.getaddrinfo = refuse

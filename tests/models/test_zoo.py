@@ -12,7 +12,7 @@ from xai_ext.models import Classifier, load
 from xai_ext.models.zoo import imagenet_class_names
 
 
-@pytest.mark.parametrize("name", ["resnet", "efficientnet_lite1", ""])
+@pytest.mark.parametrize("name", ["resnet", "efficientnet_lite9", ""])
 def test_an_unknown_name_lists_the_known(name):
     with pytest.raises(ValueError, match="known: efficientnet_lite0"):
         load(name)

@@ -76,3 +76,7 @@ class TestFoldover(SamplerLaws):
     def test_more_players_than_can_be_told_apart_are_fair_coins(self):
         rng = np.random.default_rng(0)
         np.testing.assert_array_equal(Foldover().ask(2001, 6, rng), Antithetic().ask(2001, 6, np.random.default_rng(0)))
+
+    def test_few_pairs_of_many_players_do_not_tie_the_first_of_them_together(self):
+        x = signs(first_of_pairs(Foldover(), 400, 50))[:, :10]
+        assert np.abs(x.T @ x / 50 - np.eye(10)).max() < 0.5  # coins: .35; exchanged in all pairs alike: .53

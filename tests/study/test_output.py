@@ -114,3 +114,13 @@ def test_a_folder_with_something_else_is_not_written_into(tmp_path):
 def test_what_is_undefined_is_a_dash():
     score = Score("a", "xai_ext", "pixels", "ok", metrics={"gini": float("nan"), "srg": 0.5}, std_errors={"gini": 0.0})
     assert [output._cell(score, name) for name in ("gini", "srg", "iou")] == ["-", "0.50", ""]
+
+
+def test_what_is_saved_does_not_tell_where_files_lie(result, tmp_path):
+    told = replace(
+        result, config=replace(result.config, image="/home/somebody/photo.png", baseline="image:/home/somebody/x.png")
+    )
+    output.save(told, tmp_path)
+    for path in tmp_path.glob("*.*"):
+        assert b"somebody" not in path.read_bytes(), path.name
+    assert output.as_json(told)["config"]["image"] == "photo.png"

@@ -11,6 +11,7 @@ from xai_ext.samplers.bernoulli import Bernoulli
 
 _BLOCK = 1_000  # pairs that are told apart; work grows with their square
 _MOST_PLAYERS = 2_000  # beyond, fair coins are as good as orthogonal, and cheaper
+_MOST_PER_PAIR = 3  # beyond, the first players would be exchanged in all pairs alike, and not be told apart
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Foldover:
     proportional to the sum over pairs of rows of ``h K_q(h) / C(n, q)``, K_q the Krawtchouk polynomial: in proportion
     ``h^4 - (3 n - 2) h^2`` for triples; where players are not orthogonal, all that is left counts by ``h^2``. The
     energy above is the sum, if triples are half of what is left. Blocks of 1,000 pairs are independent of each other.
+    With more than three players per pair the rows are fair coins.
 
     References
     ----------
@@ -44,7 +46,7 @@ class Foldover:
         for start in range(0, size, 2 * _BLOCK):
             part = coalitions[start : start + 2 * _BLOCK]
             first = Bernoulli().ask(n, (len(part) + 1) // 2, rng)
-            part[::2] = _spread(first) if n <= _MOST_PLAYERS else first
+            part[::2] = _spread(first) if n <= min(_MOST_PLAYERS, _MOST_PER_PAIR * len(first)) else first
             np.logical_not(part[: len(part) - len(part) % 2 : 2], out=part[1::2])
         return coalitions
 

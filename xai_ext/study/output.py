@@ -15,6 +15,7 @@ from xai_ext.study._safe_names import file_name, path_below
 from xai_ext.study._score import Score
 from xai_ext.study._worker import weights_digest
 from xai_ext.study.compare import CompareResult
+from xai_ext.study.report._privacy import without_folders
 from xai_ext.study.unit import Scene
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def as_json(result: CompareResult) -> dict[str, Any]:
     rows = sum(s.cost * s.runs for r in every for s in r.scores)
     return {
         "schema": SCHEMA,
-        "config": asdict(result.config),
+        "config": without_folders(asdict(result.config)),
         "config_hash": result.config.digest(weights),
         "versions": {name: _version(name) for name in _PACKAGES},
         "seed": result.config.seed,

@@ -26,6 +26,11 @@ def shareable(settings: Mapping[str, Any]) -> dict[str, str]:
     return {key: _shareable(value) for key, value in settings.items()}
 
 
+def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are, but for the folders of absolute paths."""
+    return {key: _shareable(value) if isinstance(value, str) else value for key, value in settings.items()}
+
+
 def _shareable(value: Any) -> str:
     text = str(value)
     head, colon, rest = text.partition(":")
