@@ -96,13 +96,13 @@ _AGREEMENT = (
 
 
 def as_json(result: CompareResult) -> dict[str, Any]:
-    """Everything but the maps; NaN is null."""
+    """Everything but the maps; NaN is null, and no folder is named."""
     scene, weights = result.scene, weights_digest(result.scene.classifier)
     every = (result, *result.further)
     rows = sum(s.cost * s.runs for r in every for s in r.scores)
-    return {
+    content = {
         "schema": SCHEMA,
-        "config": without_folders(asdict(result.config)),
+        "config": asdict(result.config),
         "config_hash": result.config.digest(weights),
         "versions": {name: _version(name) for name in _PACKAGES},
         "seed": result.config.seed,
@@ -122,6 +122,8 @@ def as_json(result: CompareResult) -> dict[str, Any]:
                    "seconds": result.seconds, "eta_first": result.eta_first,
                    "seconds_per_row": result.seconds_per_row},
     }  # fmt: skip
+    told: dict[str, Any] = without_folders(content)
+    return told
 
 
 def _target(scene: Scene) -> dict[str, Any]:

@@ -26,9 +26,13 @@ def shareable(settings: Mapping[str, Any]) -> dict[str, str]:
     return {key: _shareable(value) for key, value in settings.items()}
 
 
-def without_folders(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they are, but for the folders of absolute paths."""
-    return {key: _shareable(value) if isinstance(value, str) else value for key, value in settings.items()}
+def without_folders(content: Any) -> Any:
+    """What goes into JSON, without the folders of absolute paths."""
+    if isinstance(content, Mapping):
+        return {key: without_folders(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_folders(value) for value in content]
+    return _shareable(content) if isinstance(content, str) else content
 
 
 def _shareable(value: Any) -> str:
