@@ -54,8 +54,8 @@ class TestCompare:
         flags = [f"--{k}={v}" for k, v in options.items()]
         assert run(monkeypatch, "compare", photo, *FAST, *flags, "--out", tmp_path / "out") == 0
         config = json.loads((tmp_path / "out" / "result.json").read_text())["config"]
-        assert {k: config[k] for k in options} == options | {"mask": str(mask)}
-        assert config["image"] == str(photo)
+        assert {k: config[k] for k in options} == options | {"mask": "m.png"}
+        assert config["image"] == "p.jpg"
 
     def test_a_failed_method_is_exit_code_3(self, monkeypatch, tmp_path, capsys):
         assert (

@@ -9,7 +9,7 @@ from skimage.transform import resize
 
 from xai_ext import MaskedModel
 from xai_ext.methods._cells import area_average, interpolated, upsampled
-from xai_ext.methods._rise_masks import GridMasks, RegionMasks
+from xai_ext.methods._rise_masks import GridMasks, RegionMasks, _bits
 
 SHAPES = [
     ((224, 224), (7, 7)), ((224, 224), (8, 8)), ((97, 130), (5, 7)), ((64, 64), (7, 7)), ((32, 48), (4, 10)),
@@ -82,11 +82,12 @@ def test_in_pairs_each_mask_comes_before_its_complement(masks, shapes):
     np.testing.assert_allclose(features[1::2], -features[::2], atol=1e-12)
 
 
-@pytest.mark.parametrize(("masks", "shapes"), [(REGIONS, IMAGE), (GridMasks(), ((1, 32), (1, 32)))])
-def test_pairs_are_nearly_orthogonal_to_those_of_the_blocks_before(masks, shapes):
-    signs = 2 * drawn(masks, 2, pairs=True, shapes=shapes)[0][::2] - 1
+@pytest.mark.parametrize(("spread", "least", "most"), [(True, 0, 0.5), (False, 0.8, 1.2)])
+def test_pairs_of_smooth_masks_are_nearly_orthogonal_to_those_before_and_of_hard_ones_coins(spread, least, most):
+    blocks = _bits([30, 34], 0.5, np.random.default_rng(0), pairs=True, spread=spread)
+    signs = 2.0 * np.concatenate([next(blocks) for _ in range(2)])[::2] - 1
     inner = signs[:32] @ signs[32:].T
-    assert (inner**2).mean() < 0.5 * 64  # fair coins: 64
+    assert least < (inner**2).mean() / 64 < most  # fair coins: 1
 
 
 @pytest.mark.parametrize("p", [0.3, 0.5])

@@ -13,6 +13,7 @@ from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.game import Game, MaskedModel
 from xai_ext.methods._cells import Axis, interpolated, pooled, pushed, separate, upsampled
 from xai_ext.methods._positions import Shape, has_geometry, position_labels, spatial_shapes
+from xai_ext.samplers.antithetic import Antithetic
 from xai_ext.samplers.bernoulli import Bernoulli
 from xai_ext.samplers.foldover import Foldover
 
@@ -72,8 +73,8 @@ class Law(Protocol):
     def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
         """Endless blocks of `BLOCK` masks.
 
-        In pairs, which take a keep probability of 1/2, each mask is followed by its complement, and the bits of a pair
-        are nearly orthogonal to those of the pairs before it.
+        In pairs, which take a keep probability of 1/2, each mask is followed by its complement, and of smooth masks the
+        bits of a pair are nearly orthogonal to those of the pairs before it.
         """
         ...
 
@@ -177,7 +178,7 @@ class _GridLaw:
         rng_bits, rng_offsets = rng.spawn(2)
         sizes = [int(np.prod(c)) for c in self._cells]
         copies = 2 if pairs else 1  # a mask and its complement share their offsets
-        for bits in _bits(sizes, self.keep_probability, rng_bits, pairs=pairs):
+        for bits in _bits(sizes, self.keep_probability, rng_bits, pairs=pairs, spread=not self.are_hard):
             offsets = [
                 np.stack([rng_offsets.integers(a.offsets, size=BLOCK // copies) for a in axes], 1).repeat(copies, 0)
                 for axes in self._axes
@@ -217,7 +218,7 @@ class _RegionLaw:
 
     def blocks(self, rng: np.random.Generator, *, pairs: bool = False) -> Iterator[Block]:
         rng_bits, _ = rng.spawn(2)
-        for bits in _bits([self.n_cells], self.keep_probability, rng_bits, pairs=pairs):
+        for bits in _bits([self.n_cells], self.keep_probability, rng_bits, pairs=pairs, spread=False):
             yield self.block(bits)
 
     def block(self, bits: BoolArray) -> Block:
@@ -229,11 +230,16 @@ class _RegionLaw:
         return coefficients
 
 
-def _bits(sizes: list[int], p: float, rng: np.random.Generator, *, pairs: bool) -> Iterator[BoolArray]:
-    """The bits of endless blocks, for inputs of these numbers of cells one after the other."""
+def _bits(sizes: list[int], p: float, rng: np.random.Generator, *, pairs: bool, spread: bool) -> Iterator[BoolArray]:
+    """The bits of endless blocks, for inputs of these numbers of cells one after the other.
+
+    Pairs of hard masks are not spread: of few regions, orthogonal ones leave less than the standard error says.
+    """
     while True:
-        if pairs:
+        if pairs and spread:
             yield from np.split(Foldover().ask(sum(sizes), _DESIGN, rng), _DESIGN // BLOCK)
+        elif pairs:
+            yield Antithetic().ask(sum(sizes), BLOCK, rng)
         else:
             yield np.concatenate([Bernoulli(p).ask(n, BLOCK, rng) for n in sizes], 1)
 

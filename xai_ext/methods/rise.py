@@ -54,7 +54,7 @@ def rise(
         f m / (N p) [1]_; "coverage" the mean of f weighted by m; "centered" Cov(f, m) / v; "beta" the slope of f
         on m; "surrogate" estimates what "centered" does by a ridge regression of f on pooled masks, whose
         coefficients are pushed through the masks' exact covariance. With p = 1/2 it takes masks in pairs of
-        complements, each nearly orthogonal to the ones before (`samplers.Foldover`), and regresses half of their
+        complements, smooth ones nearly orthogonal to those before (`samplers.Foldover`), and regresses half of their
         difference: an odd number is not used up.
     tol : float, optional
         Stop after 128, 192, 256, 384, ... masks once the largest standard error is at most
