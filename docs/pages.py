@@ -35,7 +35,7 @@ def versions() -> str:
 def benchmark_pages() -> dict[str, str]:
     """Name -> text of every page about benchmarks."""
     folder = ROOT / "benchmarks"
-    pages = {path.name: path.read_text() for path in sorted(folder.glob("*.md"))}
+    pages = {path.name: path.read_text().replace("](../docs/", "](/") for path in sorted(folder.glob("*.md"))}
     start, machine = pages.pop("README.md"), pages.pop("machine.md")
     toctree = "\n".join(["```{toctree}", ":caption: Results", ":maxdepth: 1", "", *pages, "```"])
     return {"index.md": "\n\n".join([start, toctree, machine, versions()]), **pages}

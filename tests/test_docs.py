@@ -135,6 +135,7 @@ class TestPages:
         assert all(name in made["index.md"] for name in results)
         assert "| torch |" in made["index.md"]
         assert "| processor |" in made["index.md"]
+        assert not any("](../docs/" in text for text in made.values())  # pages lie inside of docs/
 
     def test_every_public_module_is_listed_once_and_every_name_documented_once(self, pages):
         listed = pages.public_modules()
