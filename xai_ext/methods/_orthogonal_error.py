@@ -51,16 +51,16 @@ def _moments(signs: FloatArray, contrasts: FloatArray) -> tuple[FloatArray, Floa
     m, n = signs.shape
     inner = signs @ signs.T
     triples = inner * (inner * inner - (3 * n - 2)) / (n * (n - 1) * (n - 2))
-    gram, sums = signs.T @ signs, signs.T @ triples
-    solved, across = np.linalg.solve(gram, signs.T), np.linalg.solve(gram, sums)
-    kept = across @ solved.T
-    residuals = contrasts - signs @ (solved @ contrasts)
+    sums, inverse = signs.T @ triples, np.linalg.inv(signs.T @ signs)
+    product = sums @ signs
+    kept = inverse @ product @ inverse
+    residuals = contrasts - signs @ (inverse @ (signs.T @ contrasts))
     squares = (residuals**2).sum(0)
-    # with M = I - signs solved: sums over the elements of M triples M and M, weighted by triples, and on the diagonal
-    weighted = np.vdot(triples, triples) - 2 * np.vdot(sums, across) + np.vdot(sums @ signs, kept)
-    diagonal = m - 2 * np.vdot(signs.T, across) + np.vdot(gram, kept)
-    expected = np.array([[weighted, m - np.vdot(sums, solved)], [diagonal, m - n]])
+    # with M = I - signs inverse signs': sums over the elements of M triples M and M, by triples and on the diagonal
+    weighted = np.vdot(triples, triples) - 2 * np.vdot(inverse, sums @ sums.T) + np.vdot(product, kept)
+    diagonal = m - np.vdot(inverse, product)
+    expected = np.array([[weighted, diagonal], [diagonal, m - n]])
     found = np.stack([(residuals * (triples @ residuals)).sum(0), squares])
     found[0] -= found[1]  # a pair with itself says nothing
     expected[0] -= expected[1]
-    return found, expected, np.array([np.trace(kept), (solved**2).sum()])
+    return found, expected, np.array([np.trace(kept), np.trace(inverse)])
