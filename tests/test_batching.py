@@ -26,6 +26,15 @@ def test_a_cost_per_call_asks_for_large_batches():
     assert measured_plan(slow(0.01, 0), (torch.ones(1, 4),)).batch_size >= 16
 
 
+def test_the_largest_batch_that_memory_allows_is_tried():
+    image = torch.ones(1, 2**23 // 4 // 7)  # seven of them are 8 MB of float32
+    assert measured_plan(slow(0.01, 0), (image,)).batch_size == 7
+
+
+def test_an_image_beyond_the_memory_of_a_batch_goes_alone():
+    assert measured_plan(slow(0.01, 0), (torch.ones(1, 2**23),)).batch_size == 1
+
+
 def test_a_cost_per_row_alone_keeps_batches_small():
     assert measured_plan(slow(0, 0.02), (torch.ones(1, 4),)).batch_size == 1
 

@@ -73,8 +73,8 @@ def _measure(forward: Callable[..., Tensor], images: tuple[Tensor, ...]) -> Plan
         slower = _REORDERING * sum(i.nbytes for i in images)
         best, seconds = (channels_last, other) if other + slower < _WORTH_IT * seconds else (best, seconds)
     limit = max(1, _MAX_BYTES.get(images[0].device.type, 2**26) // sum(i.nbytes for i in images))
-    size = _GROWTH
-    while size <= limit and time.perf_counter() - start < _PATIENCE:
+    size = min(_GROWTH, limit)
+    while size > best.batch_size and time.perf_counter() - start < _PATIENCE:
         plan = Plan(size, best.memory_format)
         try:
             other = _seconds_per_row(forward, images, plan, warm_up=images[0].is_cuda)
@@ -82,7 +82,7 @@ def _measure(forward: Callable[..., Tensor], images: tuple[Tensor, ...]) -> Plan
             break
         if other >= _WORTH_IT * seconds:
             break
-        best, seconds, size = plan, other, size * _GROWTH
+        best, seconds, size = plan, other, min(size * _GROWTH, limit)
     return best
 
 
