@@ -25,7 +25,8 @@ from xai_ext.testing._case import CHECKS
 from xai_ext.testing._twins import OcclusionTwin, Twin, kernel_shap
 from xai_ext.testing.battery import run_check, subject_of
 
-STATISTICAL = ("converges", "std_error", "enumeration", "null_player", "twins", "relabel", "other_seed", "linear_closed_form")  # fmt: skip  # noqa: E501
+STATISTICAL = ("converges", "std_error", "enumeration", "null_player", "twins", "relabel", "other_seed",
+               "linear_closed_form")  # fmt: skip
 ROWS, BATCH = 100, 20
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.bench_runs import SMALL, same, write_images
+from tests.study.bench_runs import SMALL, same
 from xai_ext.study import bench as bench_module
 from xai_ext.study.bench import BenchRun, bench
 from xai_ext.study.store import Store
@@ -22,12 +22,6 @@ from xai_ext.study.store import Store
 pytest.importorskip("pyarrow")
 
 SLOW = {"models": ["tests.study.small_models:slow"], "methods": "captum.KernelShap,center,random", "repeats": 3}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    return [str(write_images(root / "a", 4)), str(write_images(root / "b", 3, seed=1))]
 
 
 @pytest.fixture(scope="module")
