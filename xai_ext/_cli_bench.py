@@ -46,6 +46,7 @@ def bench(
     engine: Annotated[str, typer.Option(help="serial, processes or ray.")] = "serial",
     workers: Annotated[int, typer.Option(help="Of processes and ray.")] = 1,
     threads: Annotated[int, typer.Option(help="Of torch, in each worker.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; without it, where the models are.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of a cluster; without it, this machine.")] = None,
     shard: Annotated[str | None, typer.Option(help="i/n: every n-th block, from the i-th.")] = None,
     unit_timeout: Annotated[float | None, typer.Option(help="Seconds after which a worker is killed.")] = None,

@@ -14,7 +14,8 @@ from xai_ext.study._plan import RESULTS_VERSION, BenchConfig, Running, hash_of
 HOSTS = ("prepared", "as-is")
 PROGRESS = ("auto", "bar", "plain", "none")
 QUICK = {"budget": 200, "repeats": 2, "metric_steps": 14}
-_TEXTS = ("image", "model", "methods", "target", "baseline", "metric_baseline", "segments", "mask", "box", "layer")
+_TEXTS = ("image", "model", "methods", "target", "baseline", "metric_baseline", "segments", "mask", "box", "layer",
+          "device")  # fmt: skip
 _PER_UNIT = ("image", "methods", "repeats", "settings", "mask", "box")  # left out of the hash
 
 
@@ -48,6 +49,8 @@ class Config:
     seed : int
     batch_size, threads : int, optional
         None: measured. Fixed ones make numbers bit-reproducible on one machine.
+    device : str, optional
+        "cpu", "cuda", ...; None leaves the model where its loader puts it.
     settings : dict
         Method -> settings for all its runs, as a file's ``[methods."rise"]``.
     """
@@ -69,6 +72,7 @@ class Config:
     seed: int = 0
     batch_size: int | None = None
     threads: int | None = None
+    device: str | None = None
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
