@@ -210,6 +210,29 @@ def check_relabel(case: Case) -> None:
     case.close(renumbered[:, order], case.explain(problem).players, 1e-6, "renumbered players")
 
 
+def _has_sides(tags: Tags) -> bool:
+    return tags.estimand != "owen" and not tags.columns and tags.map != "layer"
+
+
+@check("correctness", _has_sides, "depends on the order of pixels by a tree, or has columns instead of pixels")
+def check_flip(case: Case) -> None:
+    """A mirrored image under a mirrored model, with mirrored regions, has the mirrored map."""
+    problem = _double(case)
+    mirrored = replace(
+        problem, model=fixtures.Flipped(problem.model), x=problem.x.flip(-1), labels=problem.grid[:, ::-1].copy()
+    )
+    if not case.tags.draws:
+        case.close(case.explain(mirrored).players, case.explain(problem).players, 1e-5, "the mirrored problem")
+        return
+    runs = case.repeats(24)
+    one, two = (
+        np.stack([case.explain(p, seed=first + s).players[0] for s in range(runs)])
+        for p, first in ((problem, 0), (mirrored, 1000))
+    )
+    error = np.sqrt((one.var(0, ddof=1) + two.var(0, ddof=1)) / runs) + 1e-9 * np.abs(one).max()
+    case.measure(float((np.abs(one.mean(0) - two.mean(0)) / error).max()), 7.0, "in standard errors of the difference")
+
+
 @check("correctness", lambda t: t.map != "layer", "gives a map of a layer")
 def check_planted(case: Case) -> None:
     """Where only a 2x2 patch is read, the maximum lies in it; with the null-player claim nearly all of the mass."""
