@@ -112,8 +112,10 @@ def page(content):
     lines += ["", "## All checks", "", "| check | group | promise |", "|---|---|---|"]
     lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in CHECKS.values()]
     lines += ["", "## Metrics and scores", ""]
-    lines += ["`check_metric(metric)` and `check_score(score, rows)` ask these of metrics of maps and of scores of rows. "
-              "All metrics and scores of this package pass."]  # fmt: skip
+    lines += [
+        "`check_metric(metric)` and `check_score(score, rows)` ask these of metrics of maps and of scores of rows. All "
+        "metrics and scores of this package pass.",
+    ]
     lines += ["", "| check | group | promise |", "|---|---|---|"]
     lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in PIECES.values()]
     return "\n".join(lines) + "\n"
