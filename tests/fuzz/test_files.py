@@ -14,7 +14,7 @@ from safetensors.torch import save
 from tests.anomaly.worlds import images
 from tests.strategies import mutated
 from xai_ext._checks import InputError, InputTypeError
-from xai_ext._io import load_array, load_config, load_state, safe_name
+from xai_ext._io import load_array, load_config, load_state
 from xai_ext.anomaly import VAEGAN, AnomalyScore, ReconstructionScore
 from xai_ext.hierarchies import Hierarchy
 from xai_ext.study._given_labels import labels_from_file
@@ -97,15 +97,6 @@ def test_a_described_network_takes_no_memory_before_its_weights_fit(score_files)
     (folder / "score.json").write_text(json.dumps(described))
     with pytest.raises(InputError, match="do not fit the network"):
         AnomalyScore.load(folder)
-
-
-@given(st.text(max_size=200))
-def test_any_text_becomes_a_file_name(name):
-    made = safe_name(name)
-    assert 0 < len(made) <= 92
-    assert made not in (".", "..")
-    assert all(c.isascii() and (c.isalnum() or c in "._-") for c in made)
-    assert safe_name(made) == made
 
 
 @given(st.lists(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=4, max_size=4), max_size=6))
