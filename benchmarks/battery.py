@@ -20,7 +20,9 @@ import warnings
 import captum.attr
 import numpy as np
 import torch
-from _timing import demo_network, median
+from _timing import demo_network, median, timed
+from sklearn.ensemble import IsolationForest
+from sklearn.utils.estimator_checks import check_estimator
 
 from xai_ext import Game, MaskedModel, explainers
 from xai_ext.attr import IASSA, RISE, BPTOwen, StratifiedLime
@@ -58,6 +60,8 @@ def cost(repeats):
         print(f"  run {i}: BPTOwen {sum(a.values()):.1f} s ({len(a)} checks); shared {len(b)}: {shared[0]:.1f} s, "
               f"ShapleyValueSampling {shared[1]:.1f} s, ratio {ratios[-1]:.2f}", flush=True)  # fmt: skip
     print(f"default profile over ShapleyValueSampling, CPU: {median(ratios):.2f} (bound 2)")
+    spent = timed(lambda: check_estimator(IsolationForest(), on_fail=None)).cpu
+    print(f"check_estimator(IsolationForest()): {spent:.1f} s; over it: {sum(a.values()) / spent:.2f} (hoped for: 4)")
 
 
 def false_alarms(seeds, first, minutes):
