@@ -151,11 +151,16 @@ def test_every_added_rule_closes_the_gap(kind):
     assert values.sum().item() == pytest.approx(gain, rel=1e-12)
 
 
-def test_captums_table_is_restored_also_after_an_exception():
-    before = dict(RESCALE_RULES)
-    with pytest.raises(RuntimeError, match="mine"), rescale_rules():  # noqa: PT012
+def raising_under_the_rules():
+    with rescale_rules():
         assert ClampedReLU in RESCALE_RULES
         raise RuntimeError("mine")
+
+
+def test_captums_table_is_restored_also_after_an_exception():
+    before = dict(RESCALE_RULES)
+    with pytest.raises(RuntimeError, match="mine"):
+        raising_under_the_rules()
     assert before == RESCALE_RULES
     assert nn.ReLU6 not in RESCALE_RULES
 

@@ -86,7 +86,10 @@ def _above_zero(mask: Image.Image, name: str, size: tuple[int, int]) -> BoolArra
         raise InputError(
             f"the mask {name} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
         )
-    array = np.asarray(mask.convert("L")) > 0
+    try:
+        array = np.asarray(mask.convert("L")) > 0
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"the mask {name} cannot be read: {error}") from error
     if not array.any():
         raise InputError(f"the mask {name} is empty")
     return array
