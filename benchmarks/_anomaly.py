@@ -36,7 +36,9 @@ def detect(arguments):
     print("\n## Detection: small networks, image score Max, 200 normals and 150 defects\n")
     header("network", "image AUROC [95 %]", "blob", "scratch", "patch", "pixel AUROC", "AUPRO", "false alarms")
     data, gravel = textures("brick"), textures("gravel")
-    found = [(f"brick, seed {s}", data, ReconstructionScore(net)) for s, _, net in brick(arguments)]
+    found = []
+    for how, options in (("", {}), (", not divided", {"deviations": None})):
+        found += [(f"brick, seed {s}{how}", data, ReconstructionScore(n, **options)) for s, _, n in brick(arguments)]
     for s in arguments.flips:
         net = network(arguments.cache, "brick", data.train, seed=s, augment=FLIPS)
         found.append((f"brick, flips in training, seed {s}", data, ReconstructionScore(net)))
