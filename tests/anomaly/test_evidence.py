@@ -195,6 +195,20 @@ class TestLabelFree:
         assert table["p"].tolist() == [1.0, 1 / 41, 1 / 41]
         assert table["reference_ok"].tolist() == [False, True, True]
 
+    def test_contrast_is_the_rank_among_normals_of_the_score_over_the_median_of_its_own_map(self):
+        score = self.score()
+        normals, scores = score.bank
+        ratios = sorted(scores / np.median((normals - 0.5).abs().flatten(1).numpy(), axis=1))
+        x = flat()
+        x[..., ::2] += 0.1  # half of the pixels differ by .1, half by .04, so that the median is .07
+        x[..., 1::2] += 0.04
+        x[0, 0, 0, 0] = 0.5 + 0.07 * (ratios[11] + ratios[12]) / 2  # between the 12th and the 13th of 40
+        found = evidence(score, torch.cat([flat(), x, flat(defect=1.0), x[:, :, :, :1].expand_as(x) * 0 + 0.7]))
+        assert found["contrast"].tolist() == [1 / 41, 13 / 41, 1.0, 1 / 41]
+        assert np.isnan(
+            evidence(DetectorScore.from_callable(corner, reference=grey).calibrate(normals), x)["contrast"][0]
+        )
+
     def test_what_no_area_mends_is_infinite_and_other_reducers_have_no_spots(self):
         score = self.score()
         assert evidence(score, torch.ones(1, 1, 16, 16))["repair_area"].tolist() == [np.inf]
