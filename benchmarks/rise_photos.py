@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from _refinement import SIDE, Probability, judged, refine, scene_of
-from _rise_games import BLOCK, SCORES, Network, law, masks_of
+from _rise_games import SCORES, Network, law, masks_of
 from localisation import Interval, print_table
 from rise_samples import correlation
 from scipy.stats import wilcoxon
 
 from xai_ext.methods._rise_estimators import ESTIMATORS, Moments
+from xai_ext.methods._rise_masks import BLOCK
 from xai_ext.methods._rise_surrogate import Regression
 from xai_ext.methods.iassa import Schedule
 from xai_ext.study._inference import holm
