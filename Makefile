@@ -3,13 +3,21 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs peers clean
+.PHONY: demo test nightly lint docs peers clean
 
 demo: $(VENV)/.demo
 	$(BIN)/xai-ext compare --repeats 2 --out demo-output
 
 test: $(VENV)/.dev lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+# the battery in full, more examples, other interpreters' settings: hours rather than minutes
+nightly: $(VENV)/.dev
+	XAI_EXT_BATTERY=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/testing
+	HYPOTHESIS_PROFILE=nightly OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python -X dev -bb -m pytest -q -n 2 tests/samplers tests/hierarchies tests/metrics tests/methods
+	NUMBA_DISABLE_JIT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow" \
+		tests/samplers tests/hierarchies tests/metrics tests/methods tests/anomaly
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -31,7 +39,7 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,dev,study,maps,cluster]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[demo,dev,study,maps,cluster,vision]"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.demo pyproject.toml

@@ -136,7 +136,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
     import torch
 
-    from xai_ext.study import bench  # noqa: F401  the runners are forked with it
+    from xai_ext.study import bench  # noqa: F401 - the runners are forked with it
 
     torch.set_num_threads(1)
     main()

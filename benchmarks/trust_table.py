@@ -20,6 +20,7 @@ import torch
 from xai_ext.testing import check_attribution
 from xai_ext.testing._builtins import BUILTINS
 from xai_ext.testing._case import CHECKS
+from xai_ext.testing._pieces import PIECES
 from xai_ext.testing.battery import run_check, subject_of, versions
 from xai_ext.testing.known import measured_failures
 from xai_ext.testing.promises import PROMISES
@@ -110,6 +111,13 @@ def page(content):
     lines += [f"| {p.text} | {', '.join(f'`{c}`' for c in p.checks)} |" for p in PROMISES]
     lines += ["", "## All checks", "", "| check | group | promise |", "|---|---|---|"]
     lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in CHECKS.values()]
+    lines += ["", "## Metrics and scores", ""]
+    lines += [
+        "`check_metric(metric)` and `check_score(score, rows)` ask these of metrics of maps and of scores of rows. All "
+        "metrics and scores of this package pass.",
+    ]
+    lines += ["", "| check | group | promise |", "|---|---|---|"]
+    lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in PIECES.values()]
     return "\n".join(lines) + "\n"
 
 

@@ -2,18 +2,17 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 os.environ.setdefault("MPLBACKEND", "agg")
 
-import xai_ext  # noqa: E402
-
 project = "xai_ext"
 author = "the xai_ext authors"
 copyright = "the xai_ext authors, MIT licence"
-release = version = xai_ext.__version__
+release = version = import_module("xai_ext").__version__  # of the folder above, put on the path here
 
 extensions = [
     "myst_parser",

@@ -3,7 +3,6 @@
 import os
 import pickle
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import xai_ext
-from xai_ext import _io
-from xai_ext._io import UntrustedFileError, csv_cell, inside, load_array, load_config, load_state, safe_name
+from xai_ext._io import UntrustedFileError, load_array, load_config, load_state
 from xai_ext.hierarchies import Hierarchy
 
 PACKAGE = Path(xai_ext.__file__).parent
@@ -125,35 +123,17 @@ def test_settings_are_limited_and_name_nothing_to_import(tmp_path):
             load_config(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "name", ["../../x", "/etc/passwd", "CON", "con.txt", "a/b", "x" * 300, "", "..", "a\0b", "\u202egnp"]
-)
-def test_a_file_name_stays_in_its_folder(tmp_path, name):
-    path = inside(tmp_path, name)
-    assert path.parent == tmp_path.resolve()
-    assert re.fullmatch(r"[A-Za-z0-9._-]{1,92}", path.name)
-    assert path.name.partition(".")[0].lower() not in _io._RESERVED
+SHIPPED = {
+    "py.typed": "nothing", "testing/builtin_failures.json": "measured", "study/coffee_outline.json": "drawn by us",
+    "anomaly/weights/brick.safetensors": "trained on textures that scikit-image brings, CC0",
+    "models/imagenet_classes.txt": "names of classes, facts",
+}  # fmt: skip
 
 
-def test_names_that_differ_stay_different_and_good_names_stay():
-    assert safe_name("lime-1.png") == "lime-1.png"
-    assert safe_name("a/b") != safe_name("a b")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
-def test_a_link_out_of_the_folder_is_refused(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "x.png").symlink_to(tmp_path / "elsewhere.png")
-    with pytest.raises(ValueError, match="leads out of"):
-        inside(tmp_path / "out", "x.png")
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [("=HYPERLINK(1)", "'=HYPERLINK(1)"), ("-1.5", "-1.5"), (-1.5, "-1.5"), ("@x", "'@x"), ("\tx", "'\tx"), ("a", "a")],
-)  # fmt: skip
-def test_no_cell_is_a_formula(value, cell):
-    assert csv_cell(value) == cell
+def test_what_ships_beside_code_and_templates_is_known():
+    found = {p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*") if p.is_file()}
+    others = {name for name in found if not name.startswith("templates/") and "__pycache__" not in name}
+    assert {name for name in others if not name.endswith(".py")} == set(SHIPPED)
 
 
 FORBIDDEN = {

@@ -74,15 +74,12 @@ def check_contiguous_ids(ids: torch.Tensor) -> int:
         counts = torch.bincount(ids.flatten())  # a tenth of the time of sorting
         if bool(counts.all()):
             return len(counts)
-    present = torch.unique(ids)
-    if present.numel() == 0 or int(present[0]) != 0 or int(present[-1]) != present.numel() - 1:
-        raise InputError(
-            f"labels must number the players 0..n-1 without gaps, got {present.numel()} ids "
-            f"from {int(present[0]) if present.numel() else 'nothing'} to "
-            f"{int(present[-1]) if present.numel() else 'nothing'}; "
-            "fix: labels = numpy.unique(labels, return_inverse=True)[1].reshape(labels.shape)"
-        )
-    return int(present.numel())
+    present = torch.unique(ids).tolist()
+    first, last = (present[0], present[-1]) if present else ("nothing", "nothing")
+    raise InputError(
+        f"labels must number the players 0..n-1 without gaps, got {len(present)} ids from {first} to {last}; "
+        "fix: labels = numpy.unique(labels, return_inverse=True)[1].reshape(labels.shape)"
+    )
 
 
 def check_broadcasts(name: str, shape: tuple[int, ...], onto: tuple[int, ...]) -> None:

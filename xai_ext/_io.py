@@ -1,6 +1,5 @@
-"""Files that may come from strangers: read without running anything, written only where they belong."""
+"""Files that may come from strangers: read without running anything."""
 
-import hashlib
 import json
 import re
 import tomllib
@@ -18,7 +17,6 @@ from xai_ext._types import AnyArray
 MAX_STATE_BYTES = 8 * 2**30
 MAX_CONFIG_BYTES = 2**20
 MAX_DEPTH = 8
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
 _IMPORT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -106,42 +104,6 @@ def load_config(path: str | Path, known: Iterable[str] | None = None, *, allow_i
         check_choice(f"a setting of {path.name}", key, known or ())
     _check_values(path, content, 0, allow_import=allow_import)
     return content
-
-
-def safe_name(name: str) -> str:
-    """A file name of letters, digits, dots, dashes and underscores, made from any text.
-
-    What had to be changed gets a hash, so that two names stay two names.
-    """
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80]
-    if kept == name and name and kept.partition(".")[0].lower() not in _RESERVED:
-        return kept
-    return f"x-{kept}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-
-
-def inside(folder: str | Path, name: str) -> Path:
-    """The path of a file in a folder, if it stays there: links that lead out are refused."""
-    root = Path(folder).resolve()
-    path = root / safe_name(name)
-    if path.is_symlink() or path.resolve().parent != root:
-        raise InputError(f"{path} leads out of {root}; fix: remove the link")
-    return path
-
-
-def csv_cell(value: Any) -> str:
-    """A cell that no spreadsheet reads as a formula."""
-    text = str(value)
-    if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(text):
-        return f"'{text}"
-    return text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _file(path: str | Path, max_bytes: int) -> Path:

@@ -22,13 +22,13 @@ def preserved_generators(seed: int | None = None) -> Iterator[None]:
     with torch.random.fork_rng(devices=cuda):
         if seed is not None:
             random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002
+            np.random.seed(seed % 2**32)  # noqa: NPY002 - likewise
             torch.manual_seed(seed)
         try:
             yield
         finally:
             random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
+            np.random.set_state(numpy_state)  # noqa: NPY002 - likewise
 
 
 def default_rng(rng: np.random.Generator | int | None) -> np.random.Generator:

@@ -199,6 +199,27 @@ class TestLabelFree:
         assert table[["n_spots", "largest_spot", "roi_mass"]].isna().all().all()
         assert table["repair_area"][0] == 0.05
 
+    def test_a_smoothed_map_has_no_shares_of_pixels(self):
+        table = evidence(self.score(smooth=0.3), flat(defect=1.0), roi=MASK)
+        assert table["roi_mass"].isna().all()
+
+    def test_a_region_of_another_size_covers_the_same_part_of_the_image(self):
+        halves = np.arange(8)[:, None] >= 4, np.arange(16)[:, None] >= 8
+        coarse, fine = (
+            evidence(self.score(), flat(defect=1.0, mark=0.0), roi=np.broadcast_to(half, (len(half),) * 2))["roi_mass"]
+            for half in halves
+        )
+        np.testing.assert_array_equal(coarse, fine)
+        assert fine[0] == 0.5
+
+    def test_without_a_map_only_scores_and_chances_are_told(self):
+        score = DetectorScore.from_callable(contrast, reference=grey)
+        score.calibrate(0.5 + 0.01 * images(40, height=16, width=16))
+        table = evidence(score, torch.cat([flat(), flat(defect=1.0)]))
+        assert table["s"].tolist() == [0.0, 0.5]
+        assert table["repair_area"].isna().tolist() == [False, True]
+        assert table["n_spots"].isna().all()
+
     def test_at_most_eight_further_rows_are_spent_on_an_area(self):
         score, rows = self.score(), []
         inner = score.model.forward

@@ -116,6 +116,28 @@ def test_bad_options_are_refused(options, match):
         ReconstructionScore(Blurring(), **options)
 
 
+def test_luma_of_one_channel_is_its_difference_and_other_images_have_none():
+    found = ReconstructionScore(Fixed(GREY[:, :1]), residual="luma").map(COLOUR[:, :1])
+    np.testing.assert_allclose(found[0, 0, 0].detach(), [0.5, 0.3], atol=1e-7)
+    with pytest.raises(ValueError, match="1 or 3 channels, got 2"):
+        ReconstructionScore(Fixed(GREY[:, :2]), residual="luma").map(COLOUR[:, :2])
+
+
+def test_rows_that_are_no_images_have_no_residual():
+    with pytest.raises(ValueError, match=r"must be \(N, C, H, W\) of one shape"):
+        ReconstructionScore(nn.Identity())(torch.ones(2, 3))
+
+
+def test_a_model_is_a_module():
+    with pytest.raises(TypeError, match="model must be a torch module, got function"):
+        ReconstructionScore(lambda x: x)
+
+
+def test_a_reference_of_the_users_comes_before_the_reconstruction():
+    score, x = ReconstructionScore(Blurring(), reference=torch.zeros_like), images()
+    assert not score.reference(x).any()
+
+
 class TestHosts:
     """One score through Captum, SHAP and lime."""
 
@@ -203,6 +225,15 @@ class TestSaving:
             DetectorScore.from_callable(lambda x: x[:, 0]).save(tmp_path)
         with pytest.raises(TypeError, match="surrogate"):
             score.surrogate(TopK(2)).save(tmp_path)
+
+    def test_a_folder_without_a_score_and_an_unknown_reducer_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match=r"there is no file .*score\.json"):
+            AnomalyScore.load(tmp_path)
+        ReconstructionScore(VAEGAN(size=8).eval()).save(tmp_path)
+        described = json.loads((tmp_path / "score.json").read_text())
+        (tmp_path / "score.json").write_text(json.dumps(described | {"reduce": {"name": "Median"}}))
+        with pytest.raises(ValueError, match="names the reducer 'Median'"):
+            AnomalyScore.load(tmp_path)
 
     def test_unknown_keys_are_refused(self, tmp_path):
         ReconstructionScore(VAEGAN(size=8).eval()).save(tmp_path)

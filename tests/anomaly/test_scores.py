@@ -325,3 +325,9 @@ def test_nothing_of_the_user_is_touched():
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
     assert torch.equal(normals, before)
     assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("samples", [np.ones((2, 1, 6, 5)), "images", 3.0, torch.tensor(3.0)])
+def test_samples_that_are_no_tensor_of_rows_are_refused(samples):
+    with pytest.raises(TypeError, match=r"samples must be a tensor \(N, C, H, W\) or \(N, D\), got"):
+        ReconstructionScore(Blurring())(samples)

@@ -48,6 +48,7 @@ class TestNetwork:
             (lambda: VAEGAN(size=20), "multiple of 8"),
             (lambda: VAEGAN(size=16)(torch.zeros(1, 1, 8, 8)), r"images must be \(N, 1, 16, 16\)"),
             (lambda: VAEGAN.load("gravel"), "there is no file"),
+            (lambda: train_vae_gan(torch.zeros(1, 1, 16, 16)), "at least two"),
             (lambda: train_vae_gan(torch.zeros(4, 1, 16, 8)), r"\(N, C, s, s\)"),
             (lambda: train_vae_gan(2 + torch.zeros(4, 1, 16, 16)), r"0\.\.1"),
         ],

@@ -95,6 +95,16 @@ def test_a_broken_manifest_is_refused_in_our_words(tmp_path_factory, data):
         assert isinstance(found, dict)
 
 
+@given(st.data())
+def test_a_broken_record_of_a_failure_is_whole_or_forgotten(tmp_path_factory, data):
+    store = Store(tmp_path_factory.mktemp("run"))
+    store.create()
+    store.record(store.failed, "u", {"meta": {"note": "out of memory", "seconds": 1.5}})
+    path = store.failed / "u.json"
+    path.write_bytes(data.draw(mutated(path.read_bytes())))
+    assert all(isinstance(one["meta"]["note"], str) for one in store.recorded(store.failed).values())
+
+
 @pytest.mark.filterwarnings("ignore")
 @given(st.lists(WORDS, min_size=1, max_size=4))
 @example(["compare", "--budget", "\0"])

@@ -207,3 +207,9 @@ def test_further_entries_leave_late_ones_late():
     assert dict(report) == {"known": 3, "late": 2, "other": 4}
     assert len(calls) == 1
     assert dict(extended({"plain": 1}, more=2)) == {"plain": 1, "more": 2}
+
+
+@pytest.mark.filterwarnings("ignore:the penalty of the ridge takes 100%", "ignore:the weights leave 0 effective")
+def test_draws_without_any_weight_predict_nothing():
+    explanation = lime(game_of(bent(N), N), Bernoulli(), budget=50, kernel=lambda z: z.all(1) * 1.0, rng=0)
+    assert np.isnan(explanation.diagnostics["score_cv"]).all()

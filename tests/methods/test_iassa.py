@@ -54,6 +54,28 @@ class TestCaptum:
         for i, e in enumerate(expected):
             np.testing.assert_allclose(explanation.region_map(i), e[0, 0], rtol=1e-6)
 
+    def test_an_input_without_elements_has_no_values(self):
+        x, nothing = image((12, 9)), torch.zeros(1, 0, dtype=torch.float64)
+        schedule = one_level((4, 4), (2, 3))
+        alone = iassa(MaskedModel(bent_model, x, batch_size=8), schedule, budget=500)
+        beside = iassa(MaskedModel(lambda a, b: bent_model(a), (x, nothing), batch_size=8), schedule, budget=500)
+        np.testing.assert_array_equal(beside.values, alone.values)
+
+    def test_scalars_beside_an_image_are_hidden_one_by_one(self):
+        x, scalars = image((12, 9)), image((), channels=7, seed=3)
+
+        def forward(a, b):
+            return bent_model(a) + bent_model(b)
+
+        explanation = iassa(MaskedModel(forward, (x, scalars), batch_size=8), one_level((4, 4), (2, 3)), budget=500)
+        expected = FeatureAblation(bent_model).attribute(scalars)
+        np.testing.assert_allclose(explanation.region_map(1), expected[0], rtol=1e-6)
+
+    def test_there_is_a_schedule_per_input(self):
+        x = image((12, 9)), image((12, 9), seed=2)
+        with pytest.raises(ValueError, match=r"one entry per input \(2\), got 1"):
+            iassa(MaskedModel(lambda a, b: bent_model(a + b), x), (one_level((4, 4), (2, 3)),), budget=500)
+
     def test_regions_are_feature_ablation(self):
         x = image((8, 9))
         labels = torch.from_numpy(np.random.default_rng(0).integers(0, 5, (8, 9)))

@@ -163,6 +163,27 @@ class TestModel:
         explanation = iassa(model, budget=100, attention=Attention("features", neighbours=0.3))
         assert explanation.diagnostics["n_effective"] is not None
 
+    def test_outputs_that_are_no_maps_are_no_features(self):
+        class Pair(nn.Module):
+            def forward(self, x):
+                return x, x.flatten(1)[:, :7]  # a tuple
+
+        class Seven(nn.Module):
+            def forward(self, x):
+                return x.reshape(len(x), 7, -1).double()  # tokens on no square, nor without the first
+
+        class Plain(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.pair, self.seven, self.whole = Pair(), Seven(), nn.Identity()
+
+            def forward(self, x):
+                return self.seven(self.pair(x)[0][..., :14]).mean((1, 2)) + self.whole(x.long()).sum((1, 2, 3))
+
+        model = MaskedModel(Plain(), torch.rand(1, 1, 16, 16), batch_size=4)
+        with pytest.raises(ValueError, match="no layer has an output of shape"):
+            iassa(model, budget=100, attention=Attention("features"))
+
     def test_responses_of_many_outputs_are_mean_drops_at_each_cell(self):
         def forward(x):
             return torch.cat([x[:, 0, ::4, ::4].flatten(1), torch.ones(len(x), 1)], 1)

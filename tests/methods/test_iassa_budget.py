@@ -60,6 +60,33 @@ class TestBudget:
         with pytest.raises(ValueError, match="a budget of at least 227"):
             iassa(disc_model(), one_level((8, 8), (4, 4)), budget=226)
 
+    def test_two_inputs_share_a_budget_that_their_first_levels_exceed(self):
+        x = torch.ones(1, 1, 20, 20), torch.ones(1, 1, 40, 40)
+
+        def model():
+            return MaskedModel(lambda a, b: a.mean((1, 2, 3)) + b.mean((1, 2, 3)), x, batch_size=8)
+
+        with pytest.warns(UserWarning, match="budget is too small"):
+            explanation = iassa(model(), budget=20)  # 25 windows of 4 and of 8 positions would cover both
+        assert explanation.n_evals <= 20
+        assert [v["input"] for v in explanation.diagnostics["levels"][:2]] == [0, 1]
+        with pytest.raises(ValueError, match="the first levels need 50 evaluations and two more, got 1 and two"):
+            iassa(model(), budget=3)
+
+    def test_a_plan_needs_one_window(self):
+        with pytest.raises(ValueError, match="a budget of at least 3"):
+            Schedule.geometric((20, 20)).plan((20, 20), 2)
+
+    def test_a_first_level_of_fixed_windows_names_the_budget_too(self):
+        with pytest.raises(ValueError, match="needs 64 evaluations"):
+            iassa(disc_model(), Schedule((Level((8, 8)),)), budget=20)
+
+    def test_a_refinement_whose_stride_does_not_fit_is_not_started(self):
+        schedule = Schedule((Level((16, 16), (16, 16)), Level((4, 4), (1, 1))), region_rule="all")
+        explanation = iassa(disc_model(), schedule, budget=100)
+        assert explanation.n_evals == 2 + 16
+        assert explanation.diagnostics["stop"] == "budget"
+
 
 class TestPaper:
     def test_windows_and_costs_are_the_published_ones(self):

@@ -49,3 +49,12 @@ def test_names_stand_for_kernels_and_other_things_are_refused():
         named_kernel("gauss", 1.0)
     with pytest.raises(TypeError, match="kernel must be a name or a callable"):
         named_kernel(3, 1.0)
+
+
+def test_a_kernel_is_a_name_or_a_function_of_coalitions():
+    def kernel(coalitions):
+        return np.ones(len(coalitions))
+
+    assert named_kernel(kernel, 0.25) is kernel
+    with pytest.raises(TypeError, match="a name or a callable of coalitions, got float"):
+        named_kernel(0.25, 0.25)

@@ -109,6 +109,13 @@ class TestFormulas:
             assert (moved.values > 500).all()
 
 
+def test_masks_that_are_all_the_same_tell_nothing():
+    model = MaskedModel(lambda x: x.mean((1, 2, 3)), torch.ones(1, 1, 1, 1, dtype=torch.float64), batch_size=4)
+    explanation = rise(model, GridMasks(1, 1 - 1e-12), budget=20, rng=0)
+    assert explanation.values.tolist() == [0.0]
+    assert np.isinf(explanation.std_error).all()
+
+
 class TestPairs:
     """With half of the cells kept the surrogate sees each mask and its complement."""
 

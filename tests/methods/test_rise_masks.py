@@ -8,7 +8,7 @@ import torch
 from skimage.transform import resize
 
 from xai_ext import MaskedModel
-from xai_ext.methods._cells import area_average, interpolated, upsampled
+from xai_ext.methods._cells import area_average, interpolated, separate, upsampled
 from xai_ext.methods._rise_masks import GridMasks, RegionMasks, _bits
 
 SHAPES = [
@@ -118,6 +118,10 @@ def test_moments_are_exact():
     np.testing.assert_allclose(second - np.outer(mean, mean), p * (1 - p) * np.kron(k, k), atol=1e-12)
     np.testing.assert_allclose(axis.variance, k.diagonal(), atol=1e-12)
     np.testing.assert_allclose(axis.push, k @ area_average(size, axis.features).T, atol=1e-12)
+
+
+def test_positions_that_are_cells_are_independent():
+    np.testing.assert_array_equal(separate(5).covariance(), np.eye(5))
 
 
 @pytest.mark.parametrize(("size", "bins"), [(6, 3), (5, 2), (7, 7)])

@@ -124,6 +124,13 @@ class TestSelect:
             expected = SkRidge(1.0).fit(rows.coalitions[:, chosen], rows.scores[:, i], sample_weight=rows.weights)
             np.testing.assert_allclose(fit.coefficients[chosen, i], expected.coef_, atol=1e-10)
 
+    def test_players_that_come_and_go_together_count_once_and_the_second_comes_last(self):
+        rows = rows_of(6, 60)
+        twins = np.concatenate([rows.coalitions, rows.coalitions[:, :1]], 1)
+        rows = Rows(twins, twins[:, :1] * 5.0 + rows.scores, rows.weights, rows.n_fixed)
+        assert 6 not in select(rows, 6, "forward")
+        np.testing.assert_array_equal(select(rows, 7, "forward"), np.arange(7))
+
     @pytest.mark.parametrize("how", ["forward", "highest_weights", "lasso_path"])
     def test_a_constant_score_gives_zeros(self, how):
         explanation = lime(game_of(lambda z: torch.ones(len(z)), 12), budget=50, surrogate=Select(3, how), rng=0)

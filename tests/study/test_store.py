@@ -7,16 +7,18 @@ import time
 import numpy as np
 import pytest
 
-pa = pytest.importorskip("pyarrow")
-pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("pyarrow")
 
-from xai_ext.study import _lock  # noqa: E402
-from xai_ext.study._files import Damaged, read_table, sealed, unsealed, write_atomically  # noqa: E402
-from xai_ext.study._lock import Lock, Locked, is_alive  # noqa: E402
-from xai_ext.study._rows import part_table, schema  # noqa: E402
-from xai_ext.study._worker import Found  # noqa: E402
-from xai_ext.study.data import Item  # noqa: E402
-from xai_ext.study.store import Store  # noqa: E402
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xai_ext.study import _lock
+from xai_ext.study._files import Damaged, read_table, sealed, unsealed, write_atomically
+from xai_ext.study._lock import Lock, Locked, is_alive
+from xai_ext.study._rows import part_table, schema
+from xai_ext.study._worker import Found
+from xai_ext.study.data import Item
+from xai_ext.study.store import Store
 
 
 @pytest.fixture

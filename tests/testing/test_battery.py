@@ -131,7 +131,7 @@ def test_a_check_that_hangs_is_stopped(monkeypatch):
             while True:
                 pass
 
-    monkeypatch.setattr("xai_ext.testing.battery.TIME_LIMIT", 0.3)
+    monkeypatch.setattr("xai_ext.testing._running.TIME_LIMIT", 0.3)
     result = run_check(CHECKS["shape_dtype"], subject_of(Slow), "fast", ())
     assert result.status == "failed"
     assert "time limit" in result.reason

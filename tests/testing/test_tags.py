@@ -1,5 +1,7 @@
 """Tags from signatures, from declarations, from text."""
 
+from typing import ClassVar
+
 import captum.attr
 import pytest
 import shap
@@ -30,7 +32,7 @@ def test_keywords_are_read_from_the_signature():
 
 def test_a_declaration_completes_the_inference():
     class Mine(captum.attr.Lime):
-        __attribution_tags__ = {"draws": False}  # noqa: RUF012
+        __attribution_tags__: ClassVar[dict] = {"draws": False}
 
     assert infer_tags(Mine).draws is False
     assert infer_tags(Mine).budget == "n_samples"

@@ -12,7 +12,7 @@ from torch import nn
 from xai_ext._checks import InputError, InputTypeError
 from xai_ext.anomaly import reducers
 from xai_ext.anomaly._info import Calibration, ScoreInfo
-from xai_ext.anomaly._tensors import read_tensors, write_tensors
+from xai_ext.anomaly._tensors import described_by, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from xai_ext.anomaly.reconstruction import ReconstructionScore
@@ -50,10 +50,17 @@ def save(score: "AnomalyScore", folder: Path) -> None:
 
 def load(folder: Path, model: nn.Module | None) -> "ReconstructionScore":
     """See `AnomalyScore.load`."""
+    with described_by(folder / "score.json"):
+        described = _described(folder)
+        tensors, _ = read_tensors(folder / "score.safetensors")
+        return _restored(described, tensors, model)
+
+
+def _restored(
+    described: dict[str, Any], tensors: dict[str, torch.Tensor], model: nn.Module | None
+) -> "ReconstructionScore":
     from xai_ext.anomaly.reconstruction import ReconstructionScore
 
-    described = _described(folder)
-    tensors, _ = read_tensors(folder / "score.safetensors")
     weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     network = _network(described["model"], weights, model)
     s = described["settings"]
@@ -66,7 +73,8 @@ def load(folder: Path, model: nn.Module | None) -> "ReconstructionScore":
         n, alpha, digest = described["calibration"]
         info = replace(info, calibration=Calibration(n, alpha, digest, tensors["calibration"].numpy()))
         score._bank = (tensors["bank"], np.asarray(tensors["bank_scores"]))
-    score.info, score.threshold, score.row_by_row = info, described["threshold"], described["row_by_row"]
+    threshold = None if described["threshold"] is None else float(described["threshold"])
+    score.info, score.threshold, score.row_by_row = info, threshold, bool(described["row_by_row"])
     return score
 
 

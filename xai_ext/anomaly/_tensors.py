@@ -1,12 +1,14 @@
 """Tensors in safetensors files; pickle is neither written nor read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xai_ext._checks import InputError
+from xai_ext._checks import InputError, InputTypeError
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -27,6 +29,25 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except library.SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file ({error}); pickle is never read") from error
     return {name: _wide(t) for name, t in tensors.items()}, metadata
+
+
+@contextmanager
+def described_by(path: Path) -> Iterator[None]:
+    """What a file describes is built, or the file is refused: it may be a stranger's."""
+    try:
+        yield
+    except (InputError, InputTypeError):
+        raise
+    except Exception as error:
+        raise InputError(f"{path} does not describe what it should: {type(error).__name__}: {error}") from error
+
+
+def check_fits(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Names and shapes are those expected, before memory is taken for them."""
+    for name in sorted(tensors.keys() | expected.keys()):
+        got, like = (tuple(t[name].shape) if name in t else None for t in (tensors, expected))
+        if got != like:
+            raise InputError(f"the weights {name} do not fit the network: expected shape {like}, got {got}")
 
 
 def _wide(tensor: Tensor) -> Tensor:

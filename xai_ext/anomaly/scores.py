@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_ext._checks import InputError, check_at_least
+from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.anomaly import _probes
 from xai_ext.anomaly._calibration import (
@@ -72,6 +72,8 @@ class AnomalyScore(nn.Module, abc.ABC):
         NonFiniteScoreError
             A score is NaN or infinite.
         """
+        if not isinstance(x, Tensor) or not x.dim():
+            raise InputTypeError(f"samples must be a tensor (N, C, H, W) or (N, D), got {type(x).__name__}: {x!r:.80}")
         if self.row_by_row and len(x) > 1:
             return torch.cat([self.scores_together(row) for row in torch.split(x, 1)])
         return self.scores_together(x)

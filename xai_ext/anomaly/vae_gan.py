@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xai_ext._checks import InputError, check_at_least
 from xai_ext._randomness import preserved_generators
 from xai_ext.anomaly._calibration import content_ids
-from xai_ext.anomaly._tensors import read_tensors, write_tensors
+from xai_ext.anomaly._tensors import check_fits, described_by, read_tensors, write_tensors
 from xai_ext.anomaly._training import Augmentation, Training, fit
 from xai_ext.anomaly._vae_parts import decoder, discriminator, encoder, preset_of
 
@@ -118,15 +118,19 @@ class VAEGAN(nn.Module):
         tensors, described = read_tensors(path)
         if set(described) != {"xai_ext.vae_gan"}:
             raise InputError(f"{path} does not hold a VAEGAN; known: files of VAEGAN.save, {', '.join(_SHIPPED)}")
-        return cls.from_description(json.loads(described["xai_ext.vae_gan"]), tensors)
+        with described_by(path):
+            return cls.from_description(json.loads(described["xai_ext.vae_gan"]), tensors)
 
     @classmethod
     def from_description(cls, description: dict[str, Any], tensors: dict[str, Tensor]) -> "VAEGAN":
         """The network of a `description` and its weights."""
         fields = dict(description["preset"])
         name = fields.pop("name")
+        fields["widths"] = tuple(fields["widths"])
+        with torch.device("meta"):  # shapes without memory: what is described may be too large for it
+            check_fits(tensors, cls(name, **fields).state_dict())
         with preserved_generators():
-            network = cls(name, **fields | {"widths": tuple(fields["widths"])})
+            network = cls(name, **fields)
         network.load_state_dict(tensors)
         network.trained_on = frozenset(description["trained_on"])
         network.history = [description["last_losses"]] if description["last_losses"] else []

@@ -109,8 +109,7 @@ class Run:
             found = level_map(windows, drops, self.full, v.shape, v.schedule.estimator)
             v.values, v.std_error = v.coarse = found.values, found.std_error
             self._record(v, level, windows, found, np.zeros_like(found.values), np.ones(len(self.full)))
-            if self.attention is not None:
-                self._attend(v, windows, drops)
+            self._attend(v, windows, drops)
 
     def _shares(self, share: int) -> list[tuple[int, int]]:
         """Windows of the first level that each input should and may have."""

@@ -3,12 +3,14 @@
 import atexit
 import os
 
-import pandas as pd  # noqa: F401
+import pandas
 
 import xai_ext.attr._builtin
 import xai_ext.explainers._builtin
 import xai_ext.lime_image
 import xai_ext.study._pairs
-import xai_ext.study._worker  # noqa: F401
+import xai_ext.study._worker
+
+FORKED_WITH = (pandas, xai_ext)
 
 atexit.register(os._exit, 0)  # it ends with the runner: at once, not after seconds of taking modules apart

@@ -1,6 +1,7 @@
 """Regions that the user brings: a file, or a function."""
 
 import importlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from xai_ext._checks import InputError
+from xai_ext._io import load_array
 from xai_ext._types import AnyArray, IntArray
 
 SUFFIXES = (".npy", ".png")
@@ -15,11 +17,19 @@ SUFFIXES = (".npy", ".png")
 
 def labels_from_file(path: str, shape: tuple[int, ...]) -> IntArray:
     """Integers (H, W) of what the model sees, in a NPY file or as the grey values or palette of a PNG."""
+    return _numbered(load_array(path, 2) if path.endswith(".npy") else _levels(path, shape), shape, path)
+
+
+def _levels(path: str, shape: tuple[int, ...]) -> AnyArray:
+    """The grey values or palette of a PNG; its size is compared before anything is decoded."""
     try:
-        given: Any = np.load(path, allow_pickle=False) if path.endswith(".npy") else np.asarray(Image.open(path))
-    except (OSError, ValueError) as error:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            image = Image.open(path, formats=("PNG",))
+        if image.size[::-1] == tuple(shape):
+            return np.asarray(image)
+    except Exception as error:  # a broken file raises anything
         raise InputError(f"the regions {path} cannot be read: {error}") from error
-    return _numbered(given, shape, path)
+    raise InputError(f"the regions {path} must be {shape[0]}x{shape[1]}, as the model sees, got {image.size[::-1]}")
 
 
 def labels_from_function(name: str, pixels: AnyArray) -> IntArray:

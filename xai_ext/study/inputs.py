@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -87,7 +86,10 @@ def _above_zero(mask: Image.Image, name: str, size: tuple[int, int]) -> BoolArra
         raise InputError(
             f"the mask {name} must have the photo's size {size[0]}x{size[1]}, got {mask.width}x{mask.height}"
         )
-    array = np.asarray(mask.convert("L")) > 0
+    try:
+        array = np.asarray(mask.convert("L")) > 0
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"the mask {name} cannot be read: {error}") from error
     if not array.any():
         raise InputError(f"the mask {name} is empty")
     return array
@@ -146,7 +148,7 @@ def make_baseline(how: str, x: Tensor, labels: IntArray, classifier: Classifier)
         if name in ("black", "white"):
             return _pixel_value(255 if name == "white" else 0, x, classifier)
         if name == "image" and argument:
-            return torch.as_tensor(classifier.preprocess(read_image(argument))).expand_as(x)
+            return classifier.input_of(read_image(argument)).expand_as(x)
         if name == "blur":
             return baselines.blur(x, sigma=float(argument) if argument else 10.0)
         plain: dict[str, Callable[[Tensor], Tensor]] = {

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class Store:
 
     def __init__(self, folder: str | Path) -> None:
         try:
-            import pyarrow  # noqa: F401
+            import_module("pyarrow")
         except Exception as error:
             raise InputError(f'runs need pyarrow ({error}); fix: pip install "xai-ext[study]"') from error
         self.folder = Path(folder)
@@ -168,10 +169,9 @@ class Store:
         write_atomically(folder / f"{id}.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
 
     def recorded(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """Id -> content."""
-        if not folder.is_dir():
-            return {}
-        return {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
+        """Id -> content; a damaged record is none, so that its unit runs again."""
+        found = {path.stem: _record(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
+        return {id: content for id, content in found.items() if content is not None}
 
     def log(self, event: str, **content: Any) -> None:
         """One line of ``log.jsonl``."""
@@ -182,3 +182,11 @@ class Store:
             (self.folder / "log.jsonl").open("a", encoding="utf-8") as file,
         ):
             file.write(text)
+
+
+def _record(content: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(content)
+        return found if isinstance(found["meta"]["note"], str) else None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None

@@ -6,10 +6,11 @@ from xai_ext.testing.battery import (
     load_expected,
     parametrize_with_checks,
 )
+from xai_ext.testing.pieces import check_metric, check_score
 from xai_ext.testing.report import CheckResult, Report
 from xai_ext.testing.tags import Tags, infer_tags
 
 __all__ = [
-    "CheckResult", "Report", "Tags", "attribution_cases", "check_attribution", "infer_tags", "load_expected",
-    "parametrize_with_checks",
+    "CheckResult", "Report", "Tags", "attribution_cases", "check_attribution", "check_metric", "check_score",
+    "infer_tags", "load_expected", "parametrize_with_checks",
 ]  # fmt: skip

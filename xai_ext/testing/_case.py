@@ -30,50 +30,11 @@ class NotApplicable(Exception):
 
 
 @dataclass
-class Case:
-    """One check applied to one method."""
+class Judge:
+    """What a check says about what it sees."""
 
-    subject: Subject
-    profile: str = "default"
-    base_seed: int = 0
-    measured: float | None = None
-    tolerance: float | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def tags(self) -> Tags:
-        """Of the method."""
-        return self.subject.tags
-
-    @property
-    def target(self) -> int | None:
-        """The output that fixtures with several are explained for."""
-        return TARGET
-
-    def repeats(self, full: int) -> int:
-        """How often a statistical check repeats in this profile."""
-        return max(8, round(full * REPEATS[self.profile]))
-
-    def problem(self, model: Any = None, *, n: int = 1, dtype: torch.dtype = torch.float32, **changes: Any) -> Problem:
-        """The usual problem: noise (n, 3, 8, 8), 16 blocks, baseline 0.3."""
-        x = fixtures.images(n, seed=self.base_seed).to(dtype)
-        made = Problem(fixtures.net(dtype=dtype) if model is None else model, x, fixtures.grid_labels(), 0.3, TARGET)
-        return replace(made, **changes)
-
-    def exact_problem(self, *, n: int = 1) -> Problem:
-        """One whose scores do not depend on the batch, unless hooks forbid it."""
-        model = fixtures.net(dtype=torch.float64)
-        return self.problem(model if self.tags.hooks else fixtures.Rows(model), n=n, dtype=torch.float64)
-
-    def explain(self, problem: Problem, **settings: Any) -> Outcome:
-        """Explain with the given settings; the seed is the case's, if nothing else is said."""
-        settings.setdefault("seed", self.base_seed)
-        return self.subject.explain(problem, Settings(**settings))
-
-    def estimates(self, problem: Problem, **settings: Any) -> tuple[Explanation, ...]:
-        """Explanations with standard errors."""
-        settings.setdefault("seed", self.base_seed)
-        return self.subject.estimates(problem, Settings(**settings))
+    measured: float | None = field(default=None, init=False)
+    tolerance: float | None = field(default=None, init=False)
 
     def require(self, condition: Any, message: str) -> None:
         """Fail with the message unless the condition holds."""
@@ -114,6 +75,56 @@ class Case:
         raise CheckFailed(f"{what}: expected {_names(kinds)}, got a result")
 
 
+@dataclass
+class Case(Judge):
+    """One check applied to one method."""
+
+    subject: Subject
+    profile: str = "default"
+    base_seed: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> Tags:
+        """Of the method."""
+        return self.subject.tags
+
+    @property
+    def target(self) -> int | None:
+        """The output that fixtures with several are explained for."""
+        return TARGET
+
+    @property
+    def together(self) -> int | None:
+        """An inner batch for runs that are repeated often, whose result does not depend on it."""
+        return None if self.tags.batch is None else 64
+
+    def repeats(self, full: int) -> int:
+        """How often a statistical check repeats in this profile."""
+        return max(8, round(full * REPEATS[self.profile]))
+
+    def problem(self, model: Any = None, *, n: int = 1, dtype: torch.dtype = torch.float32, **changes: Any) -> Problem:
+        """The usual problem: noise (n, 3, 8, 8), 16 blocks, baseline 0.3."""
+        x = fixtures.images(n, seed=self.base_seed).to(dtype)
+        made = Problem(fixtures.net(dtype=dtype) if model is None else model, x, fixtures.grid_labels(), 0.3, TARGET)
+        return replace(made, **changes)
+
+    def exact_problem(self, *, n: int = 1) -> Problem:
+        """One whose scores do not depend on the batch, unless hooks forbid it."""
+        model = fixtures.net(dtype=torch.float64)
+        return self.problem(model if self.tags.hooks else fixtures.Rows(model), n=n, dtype=torch.float64)
+
+    def explain(self, problem: Problem, **settings: Any) -> Outcome:
+        """Explain with the given settings; the seed is the case's, if nothing else is said."""
+        settings.setdefault("seed", self.base_seed)
+        return self.subject.explain(problem, Settings(**settings))
+
+    def estimates(self, problem: Problem, **settings: Any) -> tuple[Explanation, ...]:
+        """Explanations with standard errors."""
+        settings.setdefault("seed", self.base_seed)
+        return self.subject.estimates(problem, Settings(**settings))
+
+
 def as_array(value: Any) -> AnyArray:
     """Any numbers as float64."""
     if isinstance(value, Tensor):
@@ -135,8 +146,8 @@ class Check:
     id: str
     group: str
     promise: str
-    run: Callable[[Case], None]
-    applies: Applies
+    run: Callable[[Any], None]
+    applies: Callable[[Any], bool]
     why_not: str
     full_only: bool = False
 

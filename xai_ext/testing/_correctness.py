@@ -95,18 +95,21 @@ def check_enumeration(case: Case) -> None:
         for name, table in fixtures.games(n, rng).items():
             expected = oracle_of(case, table, n)
             if not case.tags.draws:
-                got = case.explain(game_problem(table, n), budget=ample(case.tags, n)).players[0]
+                got = _players(case, game_problem(table, n), budget=ample(case.tags, n))
                 case.measure(float(np.abs(got - expected).max()), 1e-9, f"game {name} of {n}")
             elif name == "random":
                 _mean_is(case, game_problem(table, n), expected, f"game {name} of {n}")
 
 
+def _players(case: Case, problem: Problem, **settings: Any) -> FloatArray:
+    """Of one run of several, whose rows are evaluated together."""
+    return np.asarray(case.explain(problem, batch=case.together, **settings).players[0])
+
+
 def _mean_is(case: Case, problem: Problem, expected: FloatArray, what: str, runs: int = 24) -> None:
     """The mean of runs lies within five of its standard errors: 1 in 10^4 to fail, over all players and games."""
     budget = None if case.tags.budget_rows is not None else 150
-    draws = np.stack(
-        [case.explain(problem, seed=s + 100 * case.base_seed, budget=budget).players[0] for s in range(runs)]
-    )
+    draws = np.stack([_players(case, problem, seed=s + 100 * case.base_seed, budget=budget) for s in range(runs)])
     error = draws.std(0, ddof=1) / np.sqrt(runs) + 1e-9
     case.measure(
         float((np.abs(draws.mean(0) - expected) / error).max()), 6.0, f"{what}, in standard errors of the mean"
@@ -130,7 +133,7 @@ def check_twins(case: Case) -> None:
     if not case.tags.draws:
         case.measure(abs(players[4] - players[9]) / np.abs(players).max(), 1e-9, "difference of equal players")
         return
-    runs = [case.explain(replace(problem, x=x), seed=s).players[0] for s in range(24)]
+    runs = [_players(case, replace(problem, x=x), seed=s) for s in range(24)]
     gaps = np.array([r[4] - r[9] for r in runs])
     error = gaps.std(ddof=1) / np.sqrt(len(gaps)) + 1e-12
     case.measure(abs(gaps.mean()) / error, 5.0, "difference of equal players, in standard errors of the mean")
@@ -210,6 +213,29 @@ def check_relabel(case: Case) -> None:
     case.close(renumbered[:, order], case.explain(problem).players, 1e-6, "renumbered players")
 
 
+def _has_sides(tags: Tags) -> bool:
+    return tags.estimand != "owen" and not tags.columns and tags.map != "layer"
+
+
+@check("correctness", _has_sides, "depends on the order of pixels by a tree, or has columns instead of pixels")
+def check_flip(case: Case) -> None:
+    """A mirrored image under a mirrored model, with mirrored regions, has the mirrored map."""
+    problem = _double(case)
+    mirrored = replace(
+        problem, model=fixtures.Flipped(problem.model), x=problem.x.flip(-1), labels=problem.grid[:, ::-1].copy()
+    )
+    if not case.tags.draws:
+        case.close(case.explain(mirrored).players, case.explain(problem).players, 1e-5, "the mirrored problem")
+        return
+    runs = case.repeats(24)
+    one, two = (
+        np.stack([_players(case, p, seed=first + s) for s in range(runs)])
+        for p, first in ((problem, 0), (mirrored, 1000))
+    )
+    error = np.sqrt((one.var(0, ddof=1) + two.var(0, ddof=1)) / runs) + 1e-9 * np.abs(one).max()
+    case.measure(float((np.abs(one.mean(0) - two.mean(0)) / error).max()), 7.0, "in standard errors of the difference")
+
+
 @check("correctness", lambda t: t.map != "layer", "gives a map of a layer")
 def check_planted(case: Case) -> None:
     """Where only a 2x2 patch is read, the maximum lies in it; with the null-player claim nearly all of the mass."""
@@ -231,7 +257,7 @@ def check_model_matters(case: Case) -> None:
     for pair in range(8):
         x = fixtures.images(1, seed=pair + 10).double()
         maps = [
-            np.abs(case.explain(_double(case, fixtures.net(seed=s, dtype=torch.float64), x=x)).players[0]).ravel()
+            np.abs(_players(case, _double(case, fixtures.net(seed=s, dtype=torch.float64), x=x))).ravel()
             for s in (2 * pair, 2 * pair + 1)
         ]
         correlations.append(0.0 if any(np.ptp(m) == 0 for m in maps) else float(spearmanr(*maps).statistic))

@@ -80,7 +80,7 @@ class Free(torch.nn.Module):
         return torch.stack([x[:, 0, 100 + i, 100] for i in range(5)], 1)
 case = Case(pickle.load(sys.stdin.buffer))
 block = np.arange(224) // 56
-problem = replace(case.problem(Free()), x=fixtures.images(1, 3, (224, 224)), labels=block[:, None] * 4 + block)
+problem = replace(case.problem(Free()), x=fixtures.images(1, 1, (224, 224)), labels=block[:, None] * 4 + block)
 for budget in (100, {small}, {large}):
     case.explain(problem, budget=budget, batch=8)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

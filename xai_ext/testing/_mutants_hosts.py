@@ -107,7 +107,15 @@ class SilentProgress(Twin):
 
 
 named("is no Lime", Twin, "C17", estimand="surrogate", kernel=None)
-changing("does not like traced models", "C18", attribute=lambda self, *a, **k: 2 * Twin.attribute(self, *a, **k) if isinstance(self.forward_func, torch.jit.ScriptModule) else Twin.attribute(self, *a, **k))  # fmt: skip  # noqa: E501
+
+
+@caught_by("C18")
+class TracedTwice(Twin):
+    """Doubles the values of traced models."""
+
+    def attribute(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().attribute(*args, **kwargs)
+        return 2 * found if isinstance(self.forward_func, torch.jit.ScriptModule) else found
 
 
 @caught_by(

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from xai_ext.testing._mutant_kit import caught_by, named, valued
+from xai_ext.game import Game
+from xai_ext.testing._mutant_kit import caught_by, named, rebuilt, valued
 from xai_ext.testing._twins import Twin
 
 
@@ -92,7 +93,11 @@ class Bound(Twin):
         return super().attribute(*args, **kwargs)
 
 
-named("returns NaN", valued(lambda v: np.where(np.arange(len(v))[:, None] == 0, np.nan, v.reshape(len(v), -1)).reshape(v.shape)), "renders", "shape_dtype")  # fmt: skip  # noqa: E501
+def _first_is_nan(v: Any) -> Any:
+    return np.concatenate([np.full_like(v[:1], np.nan), v[1:]])
+
+
+named("returns NaN", valued(_first_is_nan), "renders", "shape_dtype")
 
 
 @caught_by("batch_rows", "C14")
@@ -101,6 +106,20 @@ class IgnoresBatch(Twin):
 
     def attribute(self, *args: Any, perturbations_per_eval: Any = 1, **kwargs: Any) -> Any:
         return super().attribute(*args, perturbations_per_eval=16, **kwargs)
+
+
+@caught_by("chunks")
+class DropsPartialBatches(Twin):
+    """Scores of a batch that is not full are lost."""
+
+    def game(self, example: Any) -> Game:
+        model = example.game.masked_model
+
+        def forward(*inputs: Any) -> Any:
+            scores = model.forward(*inputs)
+            return scores if len(scores) % model.batch_size == 0 else 0 * scores
+
+        return rebuilt(example, forward)
 
 
 @caught_by("chunks", "C4")

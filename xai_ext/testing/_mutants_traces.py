@@ -93,7 +93,7 @@ def _draws_from(draw: Callable[[], Any]) -> Callable[..., Any]:
     return before(act)
 
 
-changing("draws from NumPy's generator", "global_rng", attribute=_draws_from(lambda: np.random.rand()))  # noqa: NPY002
+changing("draws from NumPy's generator", "global_rng", attribute=_draws_from(lambda: np.random.rand()))  # noqa: NPY002 - what is to be caught
 changing("draws from Python's generator", "global_rng", attribute=_draws_from(lambda: random.random()))
 changing("seeds torch", "global_rng", attribute=_draws_from(lambda: torch.manual_seed(0)))
 changing(

@@ -67,7 +67,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 @contextmanager
 def restored() -> Iterator[None]:
     """Put everything back afterwards, so that one failure does not cause the next."""
-    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - likewise
     threads, limit, cwd, environment = torch.get_num_threads(), sys.getrecursionlimit(), os.getcwd(), dict(os.environ)
     errors, dtype, grad, filters = np.geterr(), torch.get_default_dtype(), torch.is_grad_enabled(), warnings.filters[:]
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -75,7 +75,7 @@ def restored() -> Iterator[None]:
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+        np.random.set_state(numpy_state)  # noqa: NPY002 - likewise
         torch.set_rng_state(torch_state)
         torch.set_num_threads(threads)
         sys.setrecursionlimit(limit)
@@ -94,7 +94,7 @@ def restored() -> Iterator[None]:
 def seed_globally(seed: int) -> None:
     """For methods that know no other way to be reproducible."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - likewise
     torch.manual_seed(seed)
 
 

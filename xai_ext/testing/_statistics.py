@@ -26,10 +26,10 @@ def check_converges(case: Case) -> None:
         warnings.simplefilter("ignore")
         for budget in budgets:
             runs = [
-                case.explain(problem, seed=s + 1000 * case.base_seed, budget=int(budget)).players[0] - expected
+                case.explain(problem, seed=s + 1000 * case.base_seed, budget=int(budget), batch=case.together)
                 for s in range(case.repeats(64))
             ]
-            errors.append(max(float(np.sqrt(np.mean(np.square(runs)))), 1e-12))
+            errors.append(max(float(np.sqrt(np.mean([(r.players[0] - expected) ** 2 for r in runs]))), 1e-12))
     if errors[-1] <= 1e-9:
         case.measure(-9.0, -0.35, "slope of the error")
         return
@@ -65,7 +65,7 @@ def _runs(case: Case, table: FloatArray, n: int, budget: int) -> tuple[FloatArra
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for seed in range(case.repeats(200)):
-            found = case.estimates(problem, seed=seed + 1000 * case.base_seed, budget=budget)[0]
+            found = case.estimates(problem, seed=seed + 1000 * case.base_seed, budget=budget, batch=case.together)[0]
             values.append(np.ravel(found.values))
             errors.append(np.ravel(found.std_error))
     return np.array(values), np.array(errors)

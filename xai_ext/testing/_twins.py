@@ -19,6 +19,7 @@ CALLED = {
     "seed": "seed", "budget": "n_samples", "batch": "perturbations_per_eval", "feature_mask": True, "map": "player",
     "multi_output": True, "extra_args": True,
 }  # fmt: skip
+_BLOCK = 8
 
 
 @dataclass
@@ -42,12 +43,10 @@ class Marginals:
         return np.sqrt(variance / self.n)
 
 
-def prefixes(order: Any, n: int) -> BoolArray:
-    """The coalitions (n - 1, n) on the way from nobody to everybody."""
-    coalitions = np.zeros((n - 1, n), bool)
-    for i, player in enumerate(order[:-1]):
-        coalitions[i:, player] = True
-    return coalitions
+def prefixes(orders: Any) -> BoolArray:
+    """The coalitions (k, n - 1, n) on the way from nobody to everybody, of orders (k, n)."""
+    places = np.argsort(orders, 1)
+    return np.asarray(places[:, None] < np.arange(1, orders.shape[1])[:, None])
 
 
 def permutation_shapley(
@@ -57,13 +56,15 @@ def permutation_shapley(
     n, rng, sums = game.n_players, rng or np.random.default_rng(), Marginals()
     check_at_least("budget", budget, n + 1, "f(x), f(baseline) and one order")
     full, base = game.full_value, game.base_value
-    for _ in range((budget - 2) // max(n - 1, 1)):
-        order = rng.permutation(n)
-        path = np.concatenate([base[None], game(prefixes(order, n)), full[None]])
-        marginal = np.zeros((n, len(full)))
-        marginal[order] = np.diff(path, axis=0)
-        sums.add(marginal)
-        if tol is not None and sums.n >= 8 and sums.std_error.max() <= tol * np.abs(full - base).max():
+    left = (budget - 2) // max(n - 1, 1)
+    while sums.n < left:
+        orders = rng.permuted(np.tile(np.arange(n), (min(_BLOCK, left - sums.n), 1)), axis=1)
+        paths = game(prefixes(orders).reshape(-1, n)).reshape(len(orders), n - 1, len(full))
+        for order, path in zip(orders, paths, strict=True):
+            marginal = np.zeros((n, len(full)))
+            marginal[order] = np.diff(np.concatenate([base[None], path, full[None]]), axis=0)
+            sums.add(marginal)
+        if tol is not None and sums.std_error.max() <= tol * np.abs(full - base).max():
             break
     return explanation_of(game, sums.mean, sums.std_error)
 

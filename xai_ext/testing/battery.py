@@ -1,11 +1,8 @@
 """One entry point that puts any attribution method through every check that applies to it."""
 
 import contextlib
-import signal
-import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -24,23 +21,18 @@ from xai_ext.testing import (  # noqa: F401 - importing a module of checks regis
     _statistics,
 )
 from xai_ext.testing._adapters import CaptumSubject, CoreSubject, FunctionSubject, Subject
-from xai_ext.testing._case import CHECKS, PROFILES, Case, Check, NotApplicable
+from xai_ext.testing._case import CHECKS, PROFILES, Case, Check
 from xai_ext.testing._image_subjects import LimeSubject, ShapSubject
-from xai_ext.testing._state import restored
+from xai_ext.testing._running import outcome
 from xai_ext.testing.known import known_of
 from xai_ext.testing.report import CheckResult, Report
 from xai_ext.testing.tags import Tags, infer_tags, made_tags
 
 Make = Callable[..., Any]
 Profile = Literal["fast", "default", "full"]
-TIME_LIMIT = 60.0
 SUBJECTS: dict[str, type[Subject]] = {
     "captum": CaptumSubject, "shap": ShapSubject, "lime": LimeSubject, "core": CoreSubject, "function": FunctionSubject,
 }  # fmt: skip
-
-
-class CheckTimeoutError(AssertionError):
-    """A check took longer than its limit."""
 
 
 def subject_of(
@@ -194,17 +186,7 @@ def run_check(check: Check, subject: Subject, profile: Profile, skip: Sequence[s
         return CheckResult(check.id, check.group, "not_applicable", reason)
     if check.id in skip:
         return CheckResult(check.id, check.group, "skipped", "on request")
-    case, start, error = Case(subject, profile, base_seed), time.perf_counter(), None
-    with restored(), _limited(TIME_LIMIT):
-        try:
-            check.run(case)
-        except NotApplicable as found:
-            return CheckResult(check.id, check.group, "not_applicable", str(found))
-        except Exception as found:
-            error = found
-    seconds, status = time.perf_counter() - start, "passed" if error is None else "failed"
-    text = "" if error is None else f"{'' if isinstance(error, AssertionError) else type(error).__name__ + ': '}{error}"
-    return CheckResult(check.id, check.group, status, text, error, case.measured, case.tolerance, seconds)  # type: ignore[arg-type]
+    return outcome(check, Case(subject, profile, base_seed))
 
 
 def _why_not(check: Check, subject: Subject, profile: Profile) -> str | None:
@@ -219,28 +201,6 @@ def _judged(result: CheckResult, expected: Mapping[str, str]) -> CheckResult:
     status: Any = "expected_failure" if result.status == "failed" else "unexpected_pass"
     reason = expected[result.id] if status == "expected_failure" else f"passed, though expected: {expected[result.id]}"
     return CheckResult(**{**vars(result), "status": status, "reason": reason})
-
-
-@contextlib.contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """A limit of CPU time, and of ten times as much time for what waits; only in a main thread with alarms."""
-    if not hasattr(signal, "SIGPROF") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def expired(*_: Any) -> None:
-        raise CheckTimeoutError(f"time limit: more than {seconds:.1f} s of CPU time")
-
-    timers = ((signal.SIGPROF, signal.ITIMER_PROF, seconds), (signal.SIGALRM, signal.ITIMER_REAL, 10 * seconds))
-    previous = [signal.signal(number, expired) for number, _, _ in timers]
-    for _, timer, limit in timers:
-        signal.setitimer(timer, limit)
-    try:
-        yield
-    finally:
-        for (number, timer, _), handler in zip(timers, previous, strict=True):
-            signal.setitimer(timer, 0)
-            signal.signal(number, handler)
 
 
 def _message(result: CheckResult, subject: Subject) -> str:
