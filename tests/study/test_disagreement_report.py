@@ -261,6 +261,13 @@ class TestChoice:
         assert choice.verdict.item() == NO_WINNER == "no method dominates"
         assert choice.front.item() == "A, B"
 
+    def test_nothing_is_chosen_that_is_not_shown_to_beat_a_map_blind_to_the_model(self):
+        rng = np.random.default_rng(3)
+        _, choice = choose(scored(rng, {"srg": {"A": 0.1, "random": 0.0, "center": 0.1}}), {}, ("srg",), 0.05)
+        assert choice.verdict.item() == "no method is shown to beat center or random"
+        _, choice = choose(scored(rng, {"srg": {"A": 3.0, "random": 0.0, "center": 0.1}}), {}, ("srg",), 0.05)
+        assert choice.verdict.item() == "choose A"
+
     def test_equals_are_ordered_by_noise_then_by_cost(self):
         table = scored(np.random.default_rng(2), {"srg": dict.fromkeys("ABC", 0.0)})
         cost = pd.DataFrame(

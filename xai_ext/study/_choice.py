@@ -9,6 +9,7 @@ from pandas import DataFrame
 from xai_ext.study.stats import FAMILY, compare_all, direction
 
 NO_WINNER = "no method dominates"
+BLIND = ("random", "random_segments", "center")  # methods that do not look at the model
 
 
 def choose(
@@ -59,7 +60,9 @@ def _verdict(
     common = set.intersection(*best.values())
     ordered = sorted(common, key=lambda m: (-floors.get(m, -np.inf), cost.get(m, np.inf), m))
     if ordered:
-        return {"recommended": ", ".join(ordered), "verdict": f"choose {ordered[0]}", "front": ", ".join(ordered)}
+        unbeaten = [m for m in ordered if m in BLIND]
+        verdict = f"no method is shown to beat {' or '.join(unbeaten)}" if unbeaten else f"choose {ordered[0]}"
+        return {"recommended": ", ".join(ordered), "verdict": verdict, "front": ", ".join(ordered)}
     front = _front(means)
     return {"recommended": "", "verdict": NO_WINNER, "front": ", ".join(front)}
 

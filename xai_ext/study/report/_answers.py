@@ -6,13 +6,13 @@ from typing import Any
 
 from pandas import DataFrame
 
+from xai_ext.study._choice import BLIND
 from xai_ext.study._report import DisagreementReport
 from xai_ext.study.report._tables import signed
 
 _FACTORS = {"method": "another method", "model": "another model", "baseline": "another baseline",
             "seed": "another seed alone"}  # fmt: skip
-REFERENCES = ("random", "random_segments", "center")
-_BLIND = " It does not look at the model: no method is shown to be better than that."
+_BLIND = " Such a map does not look at the model: more images, or other methods, are needed."
 
 
 def answers(found: DisagreementReport) -> list[tuple[str, list[str]]]:
@@ -108,7 +108,7 @@ def _choice(found: DisagreementReport) -> Iterator[str]:
     for row in found.choice.itertuples():
         where = ", ".join(str(v) for v in (row.dataset, row.model, row.baseline) if v) or "all images"
         equals = f"not shown worse by {primary}: {row.recommended}" if row.recommended else f"front: {row.front}"
-        blind = row.recommended.split(", ")[0] in REFERENCES
+        blind = set(row.recommended.split(", ")) & set(BLIND)
         yield f"{where}: {row.verdict} ({equals}).{_BLIND if blind else ''}"
     ranks = found.score_ranks.between if found.score_ranks is not None else DataFrame()
     if len(ranks) and ranks.tau.notna().any():
