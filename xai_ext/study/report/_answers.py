@@ -107,9 +107,12 @@ def _choice(found: DisagreementReport) -> Iterator[str]:
     primary = ", ".join(found.setup["primary"])
     for row in found.choice.itertuples():
         where = ", ".join(str(v) for v in (row.dataset, row.model, row.baseline) if v) or "all images"
+        equal = row.recommended.split(", ")
+        if set(equal) & set(BLIND):
+            yield f"{where}: {row.verdict} by {primary}, {len(equal)} are not shown worse than the best.{_BLIND}"
+            continue
         equals = f"not shown worse by {primary}: {row.recommended}" if row.recommended else f"front: {row.front}"
-        blind = set(row.recommended.split(", ")) & set(BLIND)
-        yield f"{where}: {row.verdict} ({equals}).{_BLIND if blind else ''}"
+        yield f"{where}: {row.verdict} ({equals})."
     ranks = found.score_ranks.between if found.score_ranks is not None else DataFrame()
     if len(ranks) and ranks.tau.notna().any():
         low = ranks.loc[ranks.tau.idxmin()]
