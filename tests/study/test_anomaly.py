@@ -299,7 +299,7 @@ class TestDecisionReport:
 
 @pytest.fixture(scope="module")
 def demo():
-    return anomaly_demo(AnomalyConfig(budget=30, n_defects=1, epochs=1, n_train=64))
+    return anomaly_demo(AnomalyConfig(budget=30, n_defects=1, epochs=2, n_train=256))
 
 
 class TestDemo:
@@ -336,7 +336,7 @@ class TestDemo:
 
     def test_the_example_runs(self, tmp_path):
         environment = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        quick = ["--epochs", "1", "--images", "64", "--defects", "1", "--budget", "30"]
+        quick = ["--epochs", "2", "--images", "256", "--defects", "1", "--budget", "30"]
         command = [sys.executable, "-W", "error::UserWarning", str(ROOT / "examples" / "anomaly.py"), *quick]
         run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr[-2000:]
