@@ -8,11 +8,20 @@ import pandas as pd
 import torch
 from _anomaly_data import FLIPS, network, textures, tiles
 
-from xai_ext.anomaly import VAEGAN, DetectorScore, Max, ReconstructionScore, TopK, right_reason, train_vae_gan
+from xai_ext.anomaly import (
+    VAEGAN,
+    DetectorScore,
+    Max,
+    ReconstructionScore,
+    TopK,
+    evidence,
+    right_reason,
+    train_vae_gan,
+)
 from xai_ext.anomaly.closed_form import top_k_values
 from xai_ext.metrics.detection import aupro, auroc, pixel_auroc
 from xai_ext.study._anomaly_demo import AnomalyConfig, _maps
-from xai_ext.study.anomaly import cross_table, decision_report, explain_table, paper_setup
+from xai_ext.study.anomaly import cross_table, decision_report, explain_table, paper_setup, report_of
 
 REDUCERS = {"Max": Max(), "TopK(.01)": TopK(0.01)}
 
@@ -36,7 +45,9 @@ def detect(arguments):
     print("\n## Detection: small networks, image score Max, 200 normals and 150 defects\n")
     header("network", "image AUROC [95 %]", "blob", "scratch", "patch", "pixel AUROC", "AUPRO", "false alarms")
     data, gravel = textures("brick"), textures("gravel")
-    found = [(f"brick, seed {s}", data, ReconstructionScore(net)) for s, _, net in brick(arguments)]
+    found = []
+    for how, options in (("", {}), (", not divided", {"deviations": None})):
+        found += [(f"brick, seed {s}{how}", data, ReconstructionScore(n, **options)) for s, _, n in brick(arguments)]
     for s in arguments.flips:
         net = network(arguments.cache, "brick", data.train, seed=s, augment=FLIPS)
         found.append((f"brick, flips in training, seed {s}", data, ReconstructionScore(net)))
@@ -137,6 +148,23 @@ def report(arguments):
             row(defect, len(t.bad[defect]), interval(good, score.scores_of(t.bad[defect])),
                 f"{pixel_auroc(m, truth):.3f}", f"{aupro(m, truth):.3f}")  # fmt: skip
         print("\n" + decision_report(score, {"good": t.good, **t.bad}, masks=t.masks).summary())
+
+
+def rules(arguments):
+    """Flag rates of each rule and of the score alone at the same recall, on what is no defect."""
+    print("\n## Rules at equal recall: flag rate of the rule, of the score alone at that recall, and what follows\n")
+    header("network", "reducer", "rule", "recall", "good", "gain", "noise", "gradient", "mark")
+    for seed, data, net in brick(arguments):
+        for name, reduce in REDUCERS.items():
+            score = ReconstructionScore(net, reduce=reduce).calibrate(data.calibration)
+            groups = {"good": data.good, "defect": data.bad, **data.nuisance}
+            tables = {group: evidence(score, x, areas=(0.05,)) for group, x in groups.items()}
+            found = report_of(tables, score.threshold, defects=("defect",)).comparison
+            for rule in ("score+local", "score+contrast"):
+                rows = found[found["rule"] == rule].set_index("group")
+                row(f"seed {seed}", name, rule, f"{rows['recall'].iloc[0]:.3f}",
+                    *[f"{r.rate:.2f}, {r.rate_of_score:.2f}, {r.says}" for r in
+                      (rows.loc[g] for g in ("good", *data.nuisance))])  # fmt: skip
 
 
 def smoothing(arguments):

@@ -88,13 +88,13 @@ def scenes(folder, network, limit):
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     probabilities = Probability(network)
-    found = [_scene(folder, row["id"], int(row["imagenet_idx"]), probabilities) for row in rows]
+    found = [scene_of(folder, row["id"], int(row["imagenet_idx"]), probabilities) for row in rows]
     found.sort(key=lambda s: -float(probabilities(s.x)[0, s.target]))
     network.known.clear()
     return found[:limit]
 
 
-def _scene(folder, name, target, probabilities):
+def scene_of(folder, name, target, probabilities):
     (path,) = (folder / "images").glob(f"{name}.*")
     with Image.open(path) as image:
         pixels = PREPROCESS.crop(image)

@@ -97,3 +97,36 @@ def test_doctor_names_what_is_missing(monkeypatch):
     assert code == 0
     assert 'not installed; pip install "xai-ext[maps]"' in text
     assert "captum" in text
+
+
+CONFIG = """
+[bench]
+data = ["mine={data}"]
+models = "tests.study.small_models:tiny"
+methods = "center,random"
+repeats = 2
+budget = {budget}
+segments = "grid:4x4"
+metric_steps = 3
+batch_size = 4
+agreement = ["spearman"]
+"""
+
+
+def test_a_file_holds_the_same_options_and_what_is_typed_goes_first(run, tmp_path):
+    folder, _, first = run
+    file, data = tmp_path / "run.toml", folder.parent / "photos"
+    arguments = ["bench", "--config", str(file), "--allow-import", "--no-report", "--out", str(folder)]
+    file.write_text(CONFIG.format(data=data, budget=20))
+    assert said(*arguments) == first
+    file.write_text(CONFIG.format(data=data, budget=30))
+    with pytest.raises(ValueError, match="another budget;"):
+        said(*arguments)
+    assert said(*arguments, "--budget", "20") == first
+
+
+def test_a_file_names_code_only_with_permission(run, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(CONFIG.format(data=run[0].parent / "photos", budget=20))
+    with pytest.raises(ValueError, match="names code to run"):
+        said("bench", "--config", str(file), "--out", str(run[0]))

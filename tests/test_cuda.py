@@ -1,17 +1,22 @@
 """On a GPU everything stays there, and the numbers are those of the CPU."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tests import tiny_models
+from tests.study.bench_runs import write_images
 from xai_ext import Game, MaskedModel, baselines
 from xai_ext.attr import IASSA, RISE, BPTOwen, StratifiedLime
 from xai_ext.explainers import BPTOwen as BPTOwenExplainer
 from xai_ext.maskers import BPT
 from xai_ext.metrics import deletion, insertion
 from xai_ext.models import as_numpy_function
+from xai_ext.study import compare
+from xai_ext.study.bench import bench
 
 DEVICE = "cuda"
 pytestmark = [
@@ -124,3 +129,29 @@ def test_a_batch_that_does_not_fit_is_halved():
 
 def _moved():
     return images().to(DEVICE)
+
+
+STUDY = {
+    "methods": "ours,captum.Lime,captum.IntegratedGradients,captum.LayerGradCam,shap.Partition,lime.Image,random",
+    "budget": 24, "repeats": 1, "segments": "grid:4x4", "metric_steps": 3, "batch_size": 4, "target": "0",
+}  # fmt: skip
+
+
+class TestStudies:
+    def test_a_comparison_there_is_that_of_the_cpu(self):
+        options = {**STUDY, "model": "tests.study.small_models:tiny"}
+        here, there = compare(**options), compare(**options, device=DEVICE)
+        assert there.scene.x.device.type == DEVICE
+        assert [s.status for s in there.scores] == [s.status for s in here.scores]
+        for name, values in here.maps.items():
+            np.testing.assert_allclose(there.maps[name], values, atol=1e-4 * np.abs(values).max())
+
+    @pytest.mark.parametrize("engine", ["serial", "processes"])
+    def test_a_bench_runs_there_and_says_so(self, engine, tmp_path):
+        data = str(write_images(tmp_path / "data", 2))
+        run = bench(
+            data, out=tmp_path / "run", models=["tests.study.small_models:tiny"], agreement=("spearman",),
+            engine=engine, device=DEVICE, **STUDY,
+        )  # fmt: skip
+        assert run.exit_code == 0
+        assert json.loads((tmp_path / "run" / "manifest.json").read_text())["numerics"][0]["device"].startswith(DEVICE)

@@ -21,6 +21,7 @@ LAYERS = [
         "_arguments",
         "_batching",
         "_exchange",
+        "_layers",
         "_mixing",
         "_superpixels",
         "game",

@@ -2,31 +2,16 @@
 
 import importlib
 import re
-import sys
 
 import pytest
 import torch
 
 from tests.test_examples import ROOT
+from tests.vision import import_torchvision
 
 PAGE = ROOT / "docs" / "tutorials" / "captum.md"
 SIZES = {"224": "64", "256": "72", "n_samples=500": "n_samples=40", "n_segments=50": "n_segments=12"}
 SIZES["32, 32"] = "16, 16"  # windows of the occlusion
-KEPT = []  # a library of operators lives as long as its last reference
-
-
-def import_torchvision():
-    """Also next to another build of torch, whose operators of detection it then lacks."""
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        KEPT.append(library)
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        importlib.import_module("torchvision")
 
 
 def imported(package):

@@ -46,6 +46,7 @@ def bench(
     engine: Annotated[str, typer.Option(help="serial, processes or ray.")] = "serial",
     workers: Annotated[int, typer.Option(help="Of processes and ray.")] = 1,
     threads: Annotated[int, typer.Option(help="Of torch, in each worker.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; without it, where the models are.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of a cluster; without it, this machine.")] = None,
     shard: Annotated[str | None, typer.Option(help="i/n: every n-th block, from the i-th.")] = None,
     unit_timeout: Annotated[float | None, typer.Option(help="Seconds after which a worker is killed.")] = None,
@@ -56,6 +57,10 @@ def bench(
     preset: Annotated[
         str | None, typer.Option(help="disagreement, anomaly_decision or anomaly_paper; what is typed goes before it.")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Options in a table [bench] of TOML or JSON; typed ones go first.")
+    ] = None,
+    allow_import: Annotated[bool, typer.Option("--allow-import", help="The file may name code to run.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write OUT/report.html at the end.")] = True,
     progress: Annotated[str, typer.Option(help="auto, bar, plain or none.")] = "auto",
 ) -> None:
@@ -66,16 +71,20 @@ def bench(
     """
     from xai_ext.study import presets
     from xai_ext.study.bench import bench as run
+    from xai_ext.study.config import read_bench_config
     from xai_ext.study.data import Reading
 
     typed = {k for k in context.params if str(context.get_parameter_source(k)).endswith("COMMANDLINE")}
     options = {k: v for k, v in context.params.items() if k not in _NOT_OPTIONS}
+    of_file = {} if config is None else read_bench_config(config, allow_import=allow_import)
+    data = data or _listed(of_file.pop("data", ()))
+    options |= {k: v for k, v in of_file.items() if k not in typed}
     for name in ("models", "baselines", "agreement"):
-        options[name] = tuple(v.strip() for v in options[name].split(",") if v.strip())
+        options[name] = tuple(_listed(options[name]))
     if preset in presets.ANOMALY:
         typer.echo(presets.anomaly(preset, models, out, texture=(data or ["brick"])[0], seed=seed))
         return
-    options, sources = presets.applied(preset, options, typed, data or [])
+    options, sources = presets.applied(preset, options, typed | set(of_file), data)
     reading = Reading(columns=_pairs(columns or []), allow_outside=allow_outside)
     found = run(sources, out=out, reading=reading, **options)
     for line in presets.said(found):
@@ -87,7 +96,7 @@ def bench(
     raise typer.Exit(found.exit_code)
 
 
-_NOT_OPTIONS = ("data", "out", "columns", "allow_outside", "preset", "report")
+_NOT_OPTIONS = ("data", "out", "columns", "allow_outside", "preset", "config", "allow_import", "report")
 
 
 def status(runs: _Runs) -> None:
@@ -146,6 +155,11 @@ def _opened(runs: list[Path]) -> Any:
     from xai_ext.study.bench import BenchRun
 
     return BenchRun(*runs)
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list, or a comma list."""
+    return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else list(value)
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:

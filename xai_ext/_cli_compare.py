@@ -67,6 +67,9 @@ def compare(
     threads: Annotated[
         int | None, typer.Option(help="Of torch; measured where not given.", rich_help_panel=_HOW_TO_RUN)
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, ...; without it, where the model is.", rich_help_panel=_HOW_TO_RUN)
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long.", rich_help_panel=_HOW_TO_RUN)
     ] = False,

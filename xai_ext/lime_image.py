@@ -115,19 +115,11 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
         call = copy.copy(self)
         call.base = self.base.recording()
         result = super(StratifiedLimeImageExplainer, call).explain_instance(
-            image,
-            TwoDimensional(classifier_fn),
-            labels,
+            image, TwoDimensional(classifier_fn), labels,
             segment_means(image, segments) if hide_color is None else hide_color,
-            top_labels,
-            num_features,
-            num_samples,
-            batch_size,
-            lambda _: segments,
-            distance_metric,
-            model_regressor,
-            random_seed,
-        )
+            top_labels, num_features, num_samples, batch_size, lambda _: segments,
+            distance_metric, model_regressor, random_seed,
+        )  # fmt: skip
         explanation = _ImageExplanation(image, segments)
         explanation.__dict__.update(vars(result))
         explanation.scores, explanation.local_preds = call.base.scores, call.base.local_preds

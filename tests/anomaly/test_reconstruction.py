@@ -11,7 +11,7 @@ from captum.attr import FeatureAblation, IntegratedGradients
 from torch import nn
 
 from tests.anomaly.worlds import Blurring, images
-from xai_ext.anomaly import VAEGAN, AnomalyScore, DetectorScore, ReconstructionScore, TopK
+from xai_ext.anomaly import VAEGAN, AnomalyScore, DetectorScore, ReconstructionScore, TopK, normal_deviations
 from xai_ext.attr import BPTOwen
 from xai_ext.explainers import BPTOwen as ShapBPTOwen
 from xai_ext.lime_image import StratifiedLimeImageExplainer
@@ -138,6 +138,65 @@ def test_a_reference_of_the_users_comes_before_the_reconstruction():
     assert not score.reference(x).any()
 
 
+class TestDeviations:
+    """Differences in units of what normals show."""
+
+    above, below = 0.4 * torch.ones(3, 1, 2), 0.1 * torch.ones(3, 1, 2)
+
+    @pytest.mark.parametrize(
+        ("residual", "expected"),  # of the differences .5 .1 -.2 and -.3 0 -.1: those above by .4, those below by .1
+        [("abs_max", [2, 3]), ("sq_sum", [1.25**2 + 0.25**2 + 4, 9 + 1]), ("abs_mean", [3.5 / 3, 4 / 3]),
+         ("luma", [abs(0.299 * 1.25 + 0.587 * 0.25 - 0.114 * 2), 0.299 * 3 + 0.114])],
+    )  # fmt: skip
+    def test_what_lies_above_and_below_is_divided_by_its_own(self, residual, expected):
+        score = ReconstructionScore(Fixed(GREY), residual=residual, deviations=torch.stack([self.above, self.below]))
+        np.testing.assert_allclose(score.map(COLOUR)[0, 0, 0].detach(), expected, rtol=1e-5)
+        assert score.info.unit == f"residual {residual} in deviations of normals"
+
+    def test_a_side_weighs_as_much_as_both_sides_together(self):
+        normals = torch.tensor([0.3, -0.1]).reshape(2, 1, 1, 1).expand(2, 1, 4, 4)
+        found = normal_deviations(torch.zeros_like, normals)
+        above, below, both = 0.3**2 / 2, 0.1**2 / 2, (0.3**2 + 0.1**2) / 4
+        expected = [(above * both) ** 0.25, (below * both) ** 0.25]
+        np.testing.assert_allclose(found[:, 0].mean((1, 2)), expected, rtol=1e-6)
+        assert torch.equal(found, normal_deviations(torch.zeros_like, normals, batch_size=1))
+
+    def test_places_where_normals_differ_more_have_larger_ones_but_none_vanishes(self):
+        normals = torch.zeros(1, 1, 64, 64)
+        normals[..., 32:] = 1
+        found = normal_deviations(torch.zeros_like, normals)
+        across = found[0, 0, 0]
+        assert (across.diff() >= 0).all()
+        assert float(across[-1]) == pytest.approx(0.5**0.25, rel=1e-6)  # all is above: 1, and 1/2 of both sides
+        assert float(found.min()) >= 0.1 * 0.5**0.25 / 4  # a tenth of the mean: of two sides one, of that a half
+        assert torch.equal(normal_deviations(lambda x: x, normals), torch.ones(2, 1, 64, 64))
+
+    def test_the_models_own_are_taken_unless_refused(self):
+        network, x = VAEGAN(size=16).eval(), images(3, height=16, width=16)
+        plain = ReconstructionScore(network).map(x)
+        network.normal_deviations = torch.full((2, 1, 16, 16), 0.5)
+        torch.testing.assert_close(ReconstructionScore(network).map(x), 2 * plain)
+        torch.testing.assert_close(ReconstructionScore(network, deviations=None).map(x), plain)
+        maxima = ReconstructionScore(network, residual="gs_max").map(x)  # of one channel, undivided
+        torch.testing.assert_close(maxima, plain)
+
+    def test_closed_form_and_frozen_game_are_those_of_the_divided_map(self):
+        score = ReconstructionScore(Fixed(GREY), reduce="sum", deviations=torch.stack([self.above, self.below]))
+        (explained,) = score.closed_form(COLOUR)
+        np.testing.assert_allclose(explained.values, [2, 3], rtol=1e-6)
+        assert float(score.frozen()(COLOUR, GREY)) == pytest.approx(5)
+
+    @pytest.mark.parametrize(
+        ("options", "match"),
+        [({"deviations": torch.zeros(2, 3, 1, 2)}, "positive"), ({"deviations": torch.ones(3, 1, 2)}, "2, C, H, W"),
+         ({"deviations": "network"}, "must be one of"), ({"deviations": torch.ones(2, 3, 1, 2), "residual": "gs_max"},
+          "compares maxima"), ({"deviations": torch.ones(2, 1, 8, 8)}, "images must be")],
+    )  # fmt: skip
+    def test_deviations_that_do_not_fit_are_refused(self, options, match):
+        with pytest.raises(ValueError, match=match):
+            ReconstructionScore(Fixed(GREY), **options)(COLOUR)
+
+
 class TestHosts:
     """One score through Captum, SHAP and lime."""
 
@@ -197,7 +256,8 @@ class TestSaving:
 
     def test_a_score_comes_back_with_threshold_bank_and_settings(self, tmp_path):
         x = images(30, height=8, width=8)
-        score = ReconstructionScore(VAEGAN(size=8).eval(), residual="l2", reduce=TopK(3), smooth=0.5).calibrate(x, 0.1)
+        options = {"residual": "l2", "reduce": TopK(3), "smooth": 0.5, "deviations": 0.5 + torch.rand(2, 1, 8, 8)}
+        score = ReconstructionScore(VAEGAN(size=8).eval(), **options).calibrate(x, 0.1)
         score.save(tmp_path)
         other = AnomalyScore.load(tmp_path)
         assert torch.equal(other(x), score(x))

@@ -2,15 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
 
 from tests.anomaly.worlds import images
 from tests.laws import GeneratorsUntouched
-from xai_ext.anomaly import VAEGAN, Max, ReconstructionScore, train_vae_gan
+from xai_ext.anomaly import VAEGAN, Max, ReconstructionScore, normal_deviations, train_vae_gan
 from xai_ext.anomaly._training import Augmentation, _Run
 from xai_ext.anomaly._vae_parts import PRESETS, discriminator
+from xai_ext.metrics.detection import auroc
 
 
 def size(module):
@@ -123,6 +125,11 @@ class TestTraining:
         losses = [h["error"] for h in train_vae_gan(x, preset, epochs=2, batch_size=16, device="cpu").history]
         assert losses[1] < 0.8 * losses[0]
 
+    def test_it_knows_how_far_its_training_images_lie_from_their_reconstructions(self):
+        x = images(20, height=16, width=16)
+        network = train_vae_gan(x, epochs=1, batch_size=8, device="cpu")
+        assert torch.equal(network.normal_deviations, normal_deviations(network, x))
+
     def test_a_last_row_alone_is_no_batch(self):
         train_vae_gan(images(9, height=16, width=16), epochs=1, batch_size=8, device="cpu")
 
@@ -157,6 +164,7 @@ class TestFiles:
         assert torch.equal(other(x), network(x))
         assert (other.preset, other.trained_on, other.history) == (network.preset, network.trained_on, network.history)
         assert other.provenance["images"] == 20
+        assert torch.equal(other.normal_deviations, network.normal_deviations)
         assert not other.training
 
     def test_half_precision_files_are_read_as_single(self, tmp_path):
@@ -169,7 +177,9 @@ class TestFiles:
     def test_the_shipped_network_reconstructs_brick(self):
         from xai_ext.anomaly import texture_defects
 
-        data = texture_defects("brick", n_train=0, n_calibration=40, n_good=0, n_bad=30, n_nuisance=0)
+        data = texture_defects("brick", n_train=0, n_calibration=40, n_good=60, n_bad=60, n_nuisance=0)
         score = ReconstructionScore(VAEGAN.load("brick")).calibrate(data.calibration)
         assert score(data.bad).mean() > score.threshold
         assert len(score.model.trained_on) > 1000
+        labels = np.arange(120) >= 60
+        assert auroc(np.concatenate([score.scores_of(data.good), score.scores_of(data.bad)]), labels) >= 0.95

@@ -1,6 +1,7 @@
 """A copy of a network in which every call of an activation has a module of its own."""
 
 import gc
+import importlib.util
 import weakref
 
 import captum.attr as ca
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.vision import import_torchvision
 from xai_ext._captum_compat import RESCALE_RULES
 from xai_ext.attr._prepare import ClampedReLU, prepare, prepared, rescale_rules, same_layer
 
@@ -225,9 +227,12 @@ def test_it_is_remembered_as_long_as_the_network_lives():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of torchvision's import
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", "mobilenet_v2", "densenet121"])
 def test_torchvisions_networks(name):
-    models = pytest.importorskip("torchvision.models", exc_type=Exception)
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("needs torchvision")
+    models = import_torchvision().models
     torch.manual_seed(0)
     module = models.get_model(name, weights=None).eval().double()
     x = torch.rand(1, 3, 64, 64, dtype=torch.float64)

@@ -175,6 +175,23 @@ class TestMaps:
         assert top.n_evals < 0.6 * everywhere.n_evals
         np.testing.assert_allclose(top.region_map()[where], everywhere.region_map()[where], atol=1e-12)
 
+    def test_inside_the_last_region_all_levels_have_looked(self):
+        """Of two objects the smaller only comes out at the finer levels, outside of the first region."""
+        weight = torch.zeros(40, 40, dtype=torch.float64)
+        weight[4:16, 4:16], weight[30:33, 29:32] = 1.0, 15.0
+        masked = MaskedModel(
+            lambda x: (x[:, 0] * weight).sum((1, 2)), torch.ones(1, 1, 40, 40, dtype=torch.float64), batch_size=16
+        )
+        levels = Level((16, 16), (8, 8)), Level((8, 8), (4, 4)), Level((4, 4), (2, 2))
+        explanation = iassa(masked, Schedule(levels, region=0.2), budget=2000)
+        _, first, last = explanation.diagnostics["levels"]
+        assert (last["region"] & ~first["region"]).sum() > 20
+        coarse, middle, fine = (iassa(masked, Schedule((v,)), budget=2000).region_map() for v in levels)
+        expected = ((coarse + first["gain"] * middle) / 2 + last["gain"] * fine) / 2
+        where = last["region"]
+        np.testing.assert_allclose(explanation.region_map()[where], expected[where], rtol=1e-12)
+        assert explanation.n_evals < 0.6 * iassa(masked, Schedule(levels, region_rule="all"), budget=2000).n_evals
+
     def test_the_error_is_that_of_the_mean_over_windows(self):
         x = image((12,), channels=1)
         e = iassa(MaskedModel(bent_model, x, batch_size=8), one_level((4,), (2,)), budget=50)

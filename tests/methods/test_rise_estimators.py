@@ -24,6 +24,12 @@ def stored(seed, n, shape=(16, 16), cells=None, p=0.5):
     return law, torch.cat([b.keep[0] for b in blocks])[:n]
 
 
+def surprise(phi, y, ridge):
+    """Minus twice the log likelihood of y ~ N(0, noise (1 + phi phi' / ridge)) at its best noise, up to a constant."""
+    covariance = np.eye(len(y)) + phi @ phi.T / ridge
+    return len(y) * np.log(y @ np.linalg.solve(covariance, y)) + np.linalg.slogdet(covariance)[1]
+
+
 class TestFormulas:
     n, p = 150, 0.4
     table = np.random.default_rng(0).normal(size=n)
@@ -78,20 +84,17 @@ class TestFormulas:
         r2 = 1 - residual / self.n / (1 - (hat + 1) / self.n) ** 2 / f.var(ddof=1)
         np.testing.assert_allclose(explanation.diagnostics["surrogate_r2"], r2, atol=1e-6)
 
-    def test_the_ridge_minimises_inflated_cross_validation(self):
+    def test_the_ridge_is_the_likeliest(self):
+        """Of normal coefficients and noise, after the mean is projected out."""
         law, m = self.dense()
         f = np.sin(m[:, 40] * 4) + 0.3 * self.table
         mu = self.run("surrogate", f).diagnostics["ridge"][0]
         phi = np.concatenate([b.features for b in itertools.islice(law.blocks(np.random.default_rng(3)), 3)])[: self.n]
-        phi = phi - phi.mean(0)
-        grid = np.minimum(self.n * 10.0 ** np.arange(-5, 3.01, 0.25), 10 * (phi**2).sum() / self.n)
-
-        def score(ridge):
-            hat = phi @ np.linalg.solve(phi.T @ phi + ridge * np.eye(64), phi.T)
-            left = 1 - 1.4 * (np.trace(hat) + 1) / self.n
-            return np.inf if left <= 0 else ((f - f.mean() - hat @ (f - f.mean())) ** 2).mean() / left**2
-
-        assert mu == pytest.approx(grid[np.argmin([score(r) for r in grid])])
+        contrasts = np.linalg.svd(np.ones((1, self.n)))[2][1:]
+        grid = np.minimum(self.n * 10.0 ** np.arange(-5, 3.01, 0.25), 10 * self.n * phi.var(0).sum() / self.n)
+        surprises = [surprise(contrasts @ phi, contrasts @ f, ridge) for ridge in grid]
+        assert grid.min() < mu < grid.max()
+        assert mu == pytest.approx(grid[np.argmin(surprises)])
 
     @pytest.mark.parametrize("estimator", ESTIMATORS)
     def test_a_factor_scales_and_a_constant_moves_only_what_it_should(self, estimator):
@@ -130,16 +133,12 @@ class TestPairs:
         return rise(model, GridMasks(3), budget=len(scores) + 2, rng=3)
 
     def ridge(self, phi, y):
-        """Coefficients, their covariance and the ridge of least inflated cross-validation."""
-        n, best = len(y), (np.inf,)
-        for mu in np.minimum(n * 10.0 ** np.arange(-5, 3.01, 0.25), 10 * (phi**2).sum() / n):
-            inverse = np.linalg.inv(phi.T @ phi + mu * np.eye(phi.shape[1]))
-            b = inverse @ phi.T @ y
-            freedom = np.trace(inverse @ phi.T @ phi)
-            left = 1 - 1.4 * freedom / n
-            squares = ((y - phi @ b) ** 2).sum()
-            best = min(best, (squares / left**2 if left > 0 else np.inf, mu, b, squares / (n - freedom) * inverse))
-        return best[2], best[3]
+        """Coefficients and their covariance at the likeliest ridge."""
+        grid = np.minimum(len(y) * 10.0 ** np.arange(-5, 3.01, 0.25), 10 * (phi**2).sum() / len(y))
+        inverse = np.linalg.inv(phi.T @ phi + min(grid, key=lambda mu: surprise(phi, y, mu)) * np.eye(phi.shape[1]))
+        b = inverse @ phi.T @ y
+        freedom = np.trace(inverse @ phi.T @ phi)
+        return b, ((y - phi @ b) ** 2).sum() / (len(y) - freedom) * inverse
 
     @pytest.mark.parametrize("linear", [0, 20])
     def test_half_differences_are_regressed_as_they_are_and_compressed_and_the_maps_weighted(self, linear):
@@ -150,7 +149,7 @@ class TestPairs:
         pool2, cov = np.kron(pool, pool), interpolated(16, 3, 2).covariance()
         push, phi = np.kron(cov, cov) @ pool2.T, (m[::2] - 0.5) @ pool2.T
         distance = f - np.median(f)
-        compressed = np.arcsinh(distance / (8 * np.median(abs(distance))))
+        compressed = np.arcsinh(distance / np.median(abs(distance)))
         d, t = ((a[::2] - a[1::2]) / 2 for a in (f, compressed))
         (b_plain, c_plain), (b_robust, c_robust) = self.ridge(phi, d), self.ridge(phi, t)
         slope = (d @ phi @ b_robust) / (t @ phi @ b_robust)

@@ -3,6 +3,7 @@
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -78,3 +79,26 @@ def test_the_demo_model_knows_an_espresso_and_prints_nothing(capsys):
     assert made.name_of(int(scores.argmax())) == "espresso"
     assert made.output == "logits"
     assert capsys.readouterr().out == ""
+
+
+class TestDevices:
+    def made(self):
+        def pixels(photo):
+            return np.asarray(photo.resize((4, 4)), np.float32).transpose(2, 0, 1)[None]
+
+        return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), pixels)
+
+    def test_inputs_are_made_where_the_module_is(self):
+        photo = Image.new("RGB", (8, 8))
+        assert self.made().input_of(photo).device.type == "cpu"
+        moved = self.made().on("meta")
+        assert moved.device.type == moved.input_of(photo).device.type == "meta"
+
+    def test_without_a_device_it_stays_where_it_is(self):
+        made = self.made()
+        assert made.on(None) is made
+
+    @pytest.mark.parametrize("device", ["gpu", "cuda:77"])
+    def test_a_device_that_is_not_there_is_said(self, device):
+        with pytest.raises(ValueError, match=f"the device '{device}' cannot be used .*; fix: --device cpu"):
+            self.made().on(device)

@@ -179,6 +179,7 @@ def simulated(rng, better=0.0, worse=0.0, n=120):
         local = np.where(s > 0, 0.01, 0.0)
         removed = rng.random(n) < {"gain": better, "defect": worse}.get(name, 0.0)
         tables[name] = pd.DataFrame({"s": s, "repair_area": np.where(removed & (s > 0), 0.2, local), "p": 0.5, "z": s,
+                                     "contrast": np.where(removed, 0.1, 0.11),
                                      "n_spots": 1.0, "largest_spot": 0.1, "roi_mass": 1.0})  # fmt: skip
     return tables
 
@@ -224,6 +225,7 @@ class TestDecisionReport:
         said = next(s for s in report.sentences if "score+local" in s)
         if sentence:
             assert f"At equal recall score+local {sentence}." == said
+            assert f"At equal recall score+contrast {sentence}." in report.sentences  # the same images are removed
         else:  # the rule loses hits: at that recall the score alone has fewer false alarms
             assert "raises them on" in said
             assert "gain" in said.partition("raises them on")[2]
@@ -267,7 +269,7 @@ class TestDecisionReport:
 
     def test_from_images_to_json(self):
         report = self.report(roi=MASK)
-        assert set(report.rates["rule"]) == {"score", "score+local", "score+roi", "right_reason"}
+        assert set(report.rates["rule"]) == {"score", "score+local", "score+contrast", "score+roi", "right_reason"}
         assert report.n_calibration == 60
         read = json.loads(report.to_json())
         assert set(read) == {"threshold", "alpha", "n_calibration", "rates", "comparison", "reasons", "predictors",

@@ -18,12 +18,6 @@ N_UNITS = 7 * 5
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    return [str(write_images(root / "a", 4)), str(write_images(root / "b", 3, seed=1))]
-
-
-@pytest.fixture(scope="module")
 def whole(data, tmp_path_factory):
     """An undisturbed serial run."""
     return bench(data, out=tmp_path_factory.mktemp("run") / "whole", **SMALL)

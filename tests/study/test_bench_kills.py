@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.bench_runs import SMALL, same, write_images
+from tests.study.bench_runs import SMALL, same
 from xai_ext.study import bench as bench_module
 from xai_ext.study.bench import BenchRun, bench
 from xai_ext.study.store import Store
@@ -22,12 +22,6 @@ from xai_ext.study.store import Store
 pytest.importorskip("pyarrow")
 
 SLOW = {"models": ["tests.study.small_models:slow"], "methods": "captum.KernelShap,center,random", "repeats": 3}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    return [str(write_images(root / "a", 4)), str(write_images(root / "b", 3, seed=1))]
 
 
 @pytest.fixture(scope="module")
@@ -95,21 +89,47 @@ def of_session(session):
     return found
 
 
+def kept(out):
+    """What is finished on the disk."""
+    return {path.name for folder in ("open", "parts") for path in (out / folder).glob("*.*")}
+
+
+def when_more(out, n, process):
+    """Wait until so many more units, or parts, are finished."""
+    before = kept(out)
+    while process.poll() is None and len(kept(out) - before) < n:
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
-def test_a_killed_runner_loses_little_and_leaves_nobody(slow_whole, data, tmp_path):
-    out = tmp_path / "run"
-    process = started(data[:1], out, engine="processes", workers=2)
-    when_open(out, 4, process)
-    time.sleep(random.Random(1).random() * 0.3)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 5
-    while of_session(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert of_session(process.pid) == []
+def test_a_runner_killed_three_times_loses_little_and_leaves_nobody(slow_whole, data, tmp_path):
+    out, rng = tmp_path / "run", random.Random(1)
+    for _ in range(3):
+        process = started(data[:1], out, engine="processes", workers=2)
+        when_more(out, 4, process)
+        time.sleep(rng.random() * 0.3)
+        assert process.poll() is None
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 5
+        while of_session(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert of_session(process.pid) == []
     assert len(Store(out).remembered()) >= 4
     same(bench(data[:1], out=out, **SMALL | SLOW), slow_whole)
+
+
+@pytest.mark.slow
+def test_two_forced_runners_on_one_folder_both_end_with_the_same_table(slow_whole, data, tmp_path):
+    out = tmp_path / "run"
+    other = started(data[:1], out)
+    when_more(out, 1, other)
+    assert other.poll() is None
+    run = bench(data[:1], out=out, force=True, **SMALL | SLOW)
+    assert (run.exit_code, other.wait()) == (0, 0)
+    same(run, slow_whole)
+    assert run.verify() == []
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from xai_ext.study.config import Config, as_toml, read_config
+from xai_ext.study.config import Config, as_toml, read_bench_config, read_config
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,27 @@ class TestFiles:
 
     def test_code_runs_with_permission(self, tmp_path):
         assert self.read(tmp_path, '[compare]\nmodel = "my.module:make"', allow_import=True)
+
+
+class TestBenchFiles:
+    def read(self, tmp_path, text):
+        (tmp_path / "c.toml").write_text(text, encoding="utf-8")
+        return read_bench_config(tmp_path / "c.toml")
+
+    def test_lists_become_tuples_and_the_table_of_compare_is_left_alone(self, tmp_path):
+        text = '[bench]\ndata = ["photos"]\nworkers = 2\nbaselines = ["zero", "blur"]\n[compare]\nbudget = 7'
+        assert self.read(tmp_path, text) == {"data": ("photos",), "workers": 2, "baselines": ("zero", "blur")}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[bench]\nworker = 7", "did you mean 'workers'"),
+            ("bench = 3", "must hold tables"),
+            ('[bench]\nmodels = ["efficientnet_lite0", "my.module:make"]', "names code to run"),
+            ('[bench]\nmodels = "efficientnet_lite0, my.module:make"', "names code to run"),
+            ('[bench]\nbudget = 7\n[methods."rise"]\ncells = 5', "by a method's name alone"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, tmp_path, text, message):
+        with pytest.raises(ValueError, match=message):
+            self.read(tmp_path, text)

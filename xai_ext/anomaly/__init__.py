@@ -3,7 +3,7 @@
 from xai_ext.anomaly._info import Calibration, NoMapError, NotDifferentiableError, ReferenceCheck, ScoreInfo
 from xai_ext.anomaly.detectors import DetectorScore, as_score
 from xai_ext.anomaly.evidence import RightReason, evidence, right_reason
-from xai_ext.anomaly.reconstruction import ReconstructionScore
+from xai_ext.anomaly.reconstruction import ReconstructionScore, normal_deviations
 from xai_ext.anomaly.reducers import KthLargest, LogSumExp, Max, Mean, Quantile, Reducer, Region, Sum, TopK
 from xai_ext.anomaly.references import Constant, MeanNormal, NearestNormal, Reconstruction
 from xai_ext.anomaly.scores import AnomalyScore, FrozenScore
@@ -38,6 +38,7 @@ __all__ = [
     "TopK",
     "as_score",
     "evidence",
+    "normal_deviations",
     "right_reason",
     "texture_defects",
     "train_vae_gan",

@@ -8,6 +8,8 @@ from torch.nn.functional import conv2d, pad
 
 from xai_ext._checks import InputError, check_choice
 
+_LEAST = 0.1  # of the mean: where normals never differ, little would weigh without bound
+
 Residual = Callable[[Tensor, Tensor], Tensor]  # x, reconstruction (N, C, H, W) -> (N, 1, H, W)
 
 
@@ -56,15 +58,67 @@ RESIDUALS: dict[str, Residual] = {
 }
 
 
-def residual_of(name: str, x: Tensor, y: Tensor) -> Tensor:
-    """The residual of that name, (N, 1, H, W); half precision is computed in float32."""
+def residual_of(name: str, x: Tensor, y: Tensor, deviations: Tensor | None = None) -> Tensor:
+    """The residual of that name, (N, 1, H, W); half precision is computed in float32.
+
+    With ``deviations`` (2, C, H, W), of the difference divided by the first where x is above y, else by the second.
+    """
     check_choice("residual", name, RESIDUALS)
     if x.shape != y.shape or x.dim() != 4:
         raise InputError(
             f"input and reconstruction must be (N, C, H, W) of one shape, got {tuple(x.shape)}, {tuple(y.shape)}"
         )
     wide = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
-    return RESIDUALS[name](x.to(wide), y.to(wide))
+    x, y = x.to(wide), y.to(wide)
+    if deviations is not None:
+        x, y = _divided(x - y, deviations), torch.zeros_like(x)
+    return RESIDUALS[name](x, y)
+
+
+def _divided(difference: Tensor, deviations: Tensor) -> Tensor:
+    if difference.shape[1:] != deviations.shape[1:]:
+        raise InputError(
+            f"images must be (N, {', '.join(map(str, deviations.shape[1:]))}) like the deviations of normals, got "
+            f"{tuple(difference.shape)}; fix: normal_deviations of images of this size, or deviations=None"
+        )
+    above, below = deviations.to(difference)
+    return difference / torch.where(difference > 0, above, below)
+
+
+def normal_deviations(model: Callable[[Tensor], Tensor], normals: Tensor, *, batch_size: int = 100) -> Tensor:
+    """How far do normals lie above and below their reconstructions, position by position?
+
+    A brick has brighter grains than its reconstruction, hardly darker ones; and crops are reconstructed worse at their
+    borders. Divided by what is usual there and on that side, differences become comparable.
+
+    Parameters
+    ----------
+    model : callable
+        Images (N, C, H, W) -> their reconstructions.
+    normals : Tensor (n, C, H, W)
+        Those of training serve: no threshold comes from here.
+    batch_size : int
+        Rows per call.
+
+    Returns
+    -------
+    Tensor (2, C, H, W)
+        Above and below: the geometric mean of the root mean squares of that side and of both, each blurred over a
+        sixteenth of the image; at least a tenth of its mean.
+
+    Notes
+    -----
+    The half weight of the side halves an asymmetry that normals of other places may not share.
+    """
+    sums = torch.zeros(2, *normals.shape[1:], dtype=torch.float64)
+    with torch.no_grad():
+        for rows in torch.split(normals, batch_size):
+            difference = (rows - model(rows)).double().cpu()
+            sums += torch.stack([(difference.clamp(min=0) ** 2).sum(0), (difference.clamp(max=0) ** 2).sum(0)])
+    sides = smoothed(sums.flatten(0, 1)[:, None] / len(normals), normals.shape[-1] / 16).reshape(sums.shape)
+    made = (sides * sides.mean(0)) ** 0.25
+    least = _LEAST * float(made.mean())
+    return (made.clamp(min=least) if least > 0 else torch.ones_like(made)).float()
 
 
 def smoothed(maps: Tensor, sigma: float) -> Tensor:

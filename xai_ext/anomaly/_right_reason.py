@@ -12,13 +12,13 @@ from torch import Tensor
 from xai_ext._checks import check_at_least
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 from xai_ext.anomaly._masses import as_masks, mass_above
+from xai_ext.anomaly._residuals import smoothed
 from xai_ext.anomaly.reducers import KthLargest, Max, Quantile, TopK
 from xai_ext.anomaly.scores import AnomalyScore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NEAREST = 2  # what 13 rows leave room for: their own scores are known from calibration
 _LOCAL = (Max, TopK, KthLargest, Quantile)
 Counterpart = Callable[[Tensor], Tensor]
 
@@ -107,9 +107,9 @@ def right_reason(
     repair : callable, optional
         Images -> what fills the defect; None: ``score.reference``.
     carrier : callable, optional
-        Images -> normal images that receive the defect; None: of the two normals nearest in pixels, among those that
-        `calibrate` kept and the score passes, the one in which the defect scores higher; without any
-        ``score.reference``.
+        Images -> normal images that receive the defect; None: the normal nearest in the pixels outside of the mask,
+        those around it weighing as much as all together, among those that `calibrate` kept and the score passes;
+        without any ``score.reference``.
     n_placebo : int
         Up to so many of four places: the mask moved by half an image across, down, both, and by a quarter.
 
@@ -117,8 +117,9 @@ def right_reason(
     -------
     RightReason
         At most ``5 + 2 n_placebo`` scored rows per image. "right": the repair silences the detector and the
-        transplant alarms it. "undecided": the repaired or the normal image is itself flagged, or a placebo has the
-        same effect, or none fits.
+        transplant alarms it. "wrong": neither. "partly": the repair alone. "undecided": the transplant alarms it, but
+        without its defect the image is flagged, too; or the repair as a whole or the normal image is flagged, or a
+        placebo has the same effect, or none fits.
     """
     threshold = score._needed_threshold()
     masks = as_masks(mask, x)
@@ -127,9 +128,9 @@ def right_reason(
     with torch.no_grad():
         repaired = (repair or score.reference)(x)
         fixed = [_repaired(score, x[i], repaired[i], masks[i], n_placebo) for i in range(len(x))]
-        carried, s_carried = _carriers(score, x, threshold, carrier)
-        moved = [_transplanted(score, x[i], carried[i], s_carried[i], masks[i], n_placebo) for i in range(len(x))]
-        rows = [(*f[:3], *m[:2], f[3], m[2]) for f, m in zip(fixed, moved, strict=True)]
+        carried, s_carried = _carriers(score, x, masks, threshold, carrier)
+        moved = [_transplanted(score, x[i], carried[i], masks[i], n_placebo) for i in range(len(x))]
+        rows = [(*f[:3], s, m[0], f[3], m[1]) for f, s, m in zip(fixed, s_carried, moved, strict=True)]
         mass = mass_above(score, x, masks)
     columns = np.array(rows, dtype=np.float64).reshape(len(x), 7).T
     judged = [_verdict(row, threshold, bool(m.any()), bool(m.all())) for row, m in zip(rows, masks, strict=True)]
@@ -152,14 +153,11 @@ def _repaired(
 
 
 def _transplanted(
-    score: AnomalyScore, x: Tensor, carriers: Tensor, s_carriers: FloatArray, mask: BoolArray, n_placebo: int
-) -> tuple[float, float, float]:
-    """s(carrier), s(transplanted), median of the placebos: of the carrier in which the defect scores highest."""
-    there, *elsewhere = _places(mask, x, n_placebo)
-    s = score.scores_of(torch.where(there, x, carriers))
-    best = int(s.argmax())
-    placebos = [torch.where(m, x, carriers[best]) for m in elsewhere]
-    return s_carriers[best], s[best], _median(score.scores_of(torch.stack(placebos)) if placebos else np.empty(0))
+    score: AnomalyScore, x: Tensor, carrier: Tensor, mask: BoolArray, n_placebo: int
+) -> tuple[float, float]:
+    """s(transplanted) and the median of the placebos."""
+    s = score.scores_of(torch.stack([torch.where(m, x, carrier) for m in _places(mask, x, n_placebo)]))
+    return s[0], _median(s[1:])
 
 
 def _places(mask: BoolArray, x: Tensor, n_placebo: int) -> list[Tensor]:
@@ -189,11 +187,9 @@ def _verdict(row: tuple[float, ...], threshold: float, has_mask: bool, is_full: 
     if reasons:
         return "undecided", "; ".join(reasons)
     necessary, sufficient = s_repaired <= threshold, s_transplanted > threshold
-    if necessary and sufficient:
-        return "right", ""
-    if not necessary and not sufficient:
-        return "wrong", ""
-    return "partly", "necessary, not sufficient" if necessary else "sufficient, not necessary"
+    if necessary:
+        return ("right", "") if sufficient else ("partly", "necessary, not sufficient")
+    return ("undecided", "sufficient, but flagged without it, too") if sufficient else ("wrong", "")
 
 
 def _placebos(mask: BoolArray) -> list[BoolArray]:
@@ -204,21 +200,31 @@ def _placebos(mask: BoolArray) -> list[BoolArray]:
 
 
 def _carriers(
-    score: AnomalyScore, x: Tensor, threshold: float, carrier: Counterpart | None
+    score: AnomalyScore, x: Tensor, masks: BoolArray, threshold: float, carrier: Counterpart | None
 ) -> tuple[Tensor, FloatArray]:
-    """Normal images for each image, (N, k, ...), and their scores (N, k): those given, or the nearest that pass.
-
-    One near normal alone may be too bland to be alarmed, or stand out too little at the place of the defect.
-    """
+    """A normal image for each image, and its score: the one given, or the nearest that passes."""
     if carrier or score.bank is None or not (score.bank[1] <= threshold).any():
         given = (carrier or score.reference)(x)
-        return given[:, None], score.scores_of(given)[:, None]
+        return given, score.scores_of(given)
     normals, scores = score.bank
     passed = np.flatnonzero(scores <= threshold)
     own = normals[torch.from_numpy(passed)].to(x)
-    distances = torch.cdist(x.flatten(1).double(), own.flatten(1).double())
-    near = distances.topk(min(_NEAREST, len(own)), dim=1, largest=False).indices
-    return own[near], scores[passed][near.cpu().numpy()]
+    nearest = _distances(x, own, torch.from_numpy(masks).to(x.device)).argmin(1)
+    return own[nearest], scores[passed][nearest.cpu().numpy()]
+
+
+def _distances(x: Tensor, normals: Tensor, masks: Tensor) -> Tensor:
+    """(N, m): weighted mean squares outside of each mask; half of the weight lies around it, where a seam would be.
+
+    The defect has no say: a dark one would be carried by dark normals.
+    """
+    outside = (~masks)[:, None].double()
+    around = smoothed(1 - outside, x.shape[-1] / 16) * outside
+    weights = sum(w / w.sum((2, 3), keepdim=True).clamp(min=1e-12) for w in (outside, around))
+    w = torch.as_tensor(weights).expand(x.shape).flatten(1)
+    a, b = x.flatten(1).double(), normals.flatten(1).double()
+    distances: Tensor = (w * a**2).sum(1, keepdim=True) - 2 * (w * a) @ b.T + w @ (b**2).T
+    return distances
 
 
 def _warn_of_means(score: AnomalyScore) -> None:

@@ -41,6 +41,8 @@ def save(score: "AnomalyScore", folder: Path) -> None:
         "calibration": None if calibration is None else [calibration.n, calibration.alpha, calibration.ids_digest],
     }
     tensors = {f"model.{k}": v for k, v in own.model.state_dict().items()}
+    if own.deviations is not None:
+        tensors["deviations"] = own.deviations
     if calibration is not None and own.bank is not None:
         tensors["calibration"] = torch.from_numpy(calibration.scores)
         tensors["bank"], tensors["bank_scores"] = own.bank[0], torch.from_numpy(own.bank[1])
@@ -66,7 +68,7 @@ def _restored(
     s = described["settings"]
     score = ReconstructionScore(
         network, residual=s["residual"], reduce=_reducer(described["reduce"]), smooth=s["smooth"],
-        stochastic=s["stochastic"], seed=s["seed"],
+        stochastic=s["stochastic"], deviations=tensors.get("deviations"), seed=s["seed"],
     )  # fmt: skip
     info = ScoreInfo(**described["info"])
     if described["calibration"] is not None:

@@ -44,7 +44,9 @@ def evidence(
     Returns
     -------
     DataFrame
-        s, p (conformal), z (robust, of the normals' scores), reference_ok; repair_area: the smallest share of the
+        s, p (conformal), z (robust, of the normals' scores), reference_ok; contrast: how far the score stands out of
+        the image's own map, as the share of kept normals in which it exceeds the median of theirs at most as many
+        times; repair_area: the smallest share of the
         image, strongest evidence first, whose replacement by the reference silences the detector (0: not flagged,
         inf: none does, at most ``len(areas)`` rows per flagged image); n_spots and largest_spot (share of the image):
         8-connected parts of the map above the threshold, of `Max` only; roi_mass: share of the evidence above the
@@ -61,7 +63,8 @@ def evidence(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said in a column
         reference_ok = score.check_reference(x).ok
-    spots = [_spots(m, threshold) if isinstance(score.reduce, Max) else (np.nan, np.nan) for m in _host_maps(score, x)]
+    maps = _host_maps(score, x)
+    spots = [_spots(m, threshold) if isinstance(score.reduce, Max) else (np.nan, np.nan) for m in maps]
     inside = None if roi is None else np.broadcast_to(np.asarray(roi, bool), (len(x), *np.shape(roi)))
     return pd.DataFrame(
         {
@@ -69,12 +72,26 @@ def evidence(
             "p": score.p_value(x).numpy(),
             "z": (s - median) / spread if spread else np.full(len(s), np.nan),
             "reference_ok": reference_ok,
+            "contrast": _contrasts(score, s, maps),
             "repair_area": _repair_areas(score, x, s, threshold, areas),
             "n_spots": [n for n, _ in spots],
             "largest_spot": [size for _, size in spots],
             "roi_mass": np.full(len(x), np.nan) if inside is None else mass_above(score, x, inside),
         }
     )
+
+
+def _contrasts(score: AnomalyScore, s: FloatArray, maps: list[FloatArray]) -> FloatArray:
+    if score.bank is None or not np.any(maps):
+        return np.full(len(s), np.nan)
+    normals, scores = score.bank
+    kept = _over_median(scores, _host_maps(score, normals))
+    return np.asarray((1 + (kept <= _over_median(s, maps)[:, None]).sum(1)) / (1 + len(kept)))
+
+
+def _over_median(s: FloatArray, maps: list[FloatArray]) -> FloatArray:
+    medians = np.median(np.reshape(maps, (len(s), -1)), axis=1)
+    return np.divide(s, medians, out=np.where(s > 0, np.inf, 0.0), where=medians > 0)
 
 
 def _repair_areas(

@@ -11,11 +11,11 @@ from xai_ext._checks import InputError, InputTypeError, check_choice
 from xai_ext._randomness import preserved_generators
 from xai_ext.anomaly._frozen import Frozen
 from xai_ext.anomaly._info import ScoreInfo
-from xai_ext.anomaly._residuals import RESIDUALS, residual_of, smoothed, smoothing_weights
+from xai_ext.anomaly._residuals import RESIDUALS, normal_deviations, residual_of, smoothed, smoothing_weights
 from xai_ext.anomaly.reducers import Reducer, named_reducer
 from xai_ext.anomaly.scores import AnomalyScore, FrozenScore
 
-__all__ = ["ReconstructionScore"]
+__all__ = ["ReconstructionScore", "normal_deviations"]
 
 
 class ReconstructionScore(AnomalyScore):
@@ -41,8 +41,14 @@ class ReconstructionScore(AnomalyScore):
         with torch's generator seeded, which needs a model that draws in its present mode.
     reference : callable, optional
         Inputs -> normal counterparts; None: the reconstruction.
+    deviations : Tensor (2, C, H, W), "model" or None
+        What the difference to the reconstruction is divided by where it is above and below 0, from `normal_deviations`;
+        "model": the network's attribute ``normal_deviations``, if it has one, as `train_vae_gan` gives it; None: not
+        divided.
     seed : int
     """
+
+    deviations: Tensor | None
 
     def __init__(
         self,
@@ -54,14 +60,18 @@ class ReconstructionScore(AnomalyScore):
         decode: Callable[[Any], Tensor] | None = None,
         stochastic: str = "mean",
         reference: Callable[[Tensor], Tensor] | None = None,
+        deviations: Tensor | str | None = "model",
         seed: int = 0,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputTypeError(f"model must be a torch module, got {type(model).__name__}")
         settings = _Settings(residual, smooth, stochastic, seed)
-        info = ScoreInfo("reconstruction", type(model).__name__, f"residual {residual}", cost_per_row=settings.draws)
+        divisors = _divisors(model, deviations, residual)
+        unit = f"residual {residual}" + (" in deviations of normals" if divisors is not None else "")
+        info = ScoreInfo("reconstruction", type(model).__name__, unit, cost_per_row=settings.draws)
         super().__init__(info, reduce=named_reducer(reduce), reference=reference)
         self.model, self.settings, self._decode = model, settings, decode
+        self.register_buffer("deviations", divisors)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """What the model makes of x, (N, C, H, W)."""
@@ -98,10 +108,13 @@ class ReconstructionScore(AnomalyScore):
         return self._reducer(self.map(x))
 
     def _evidence(self, x: Tensor, reconstruction: Tensor) -> Tensor:
-        return smoothed(residual_of(self.settings.residual, x, reconstruction), self.settings.smooth)
+        return smoothed(self._residual(x, reconstruction), self.settings.smooth)
+
+    def _residual(self, x: Tensor, reconstruction: Tensor) -> Tensor:
+        return residual_of(self.settings.residual, x, reconstruction, self.deviations)
 
     def _frozen_evidence(self, x: Tensor) -> Frozen:
-        raw = residual_of(self.settings.residual, x, self.reconstruct(x))[:, 0].double().cpu().numpy()
+        raw = self._residual(x, self.reconstruct(x))[:, 0].double().cpu().numpy()
         sigma = self.settings.smooth
         weights = None if sigma == 0 else smoothing_weights((x.shape[2], x.shape[3]), sigma).numpy()
         return Frozen(raw, weights, self.settings.residual)
@@ -130,6 +143,28 @@ class ReconstructionScore(AnomalyScore):
             with preserved_generators(seed):
                 rows.append(self._first(self.model(row), row))
         return torch.cat(rows)
+
+
+def _divisors(model: nn.Module, deviations: Tensor | str | None, residual: str) -> Tensor | None:
+    """The deviations that are meant, if any."""
+    if isinstance(deviations, str):
+        check_choice("deviations", deviations, ("model",))
+        deviations = getattr(model, "normal_deviations", None) if residual != "gs_max" else None
+    if deviations is None:
+        return None
+    if residual == "gs_max":
+        raise InputError('deviations divide differences of channels, "gs_max" compares maxima; fix: deviations=None')
+    if (
+        not isinstance(deviations, Tensor)
+        or deviations.dim() != 4
+        or len(deviations) != 2
+        or not (deviations > 0).all()
+    ):
+        got = tuple(deviations.shape) if isinstance(deviations, Tensor) else type(deviations).__name__
+        raise InputError(
+            f"deviations must be a positive tensor (2, C, H, W), got {got}; fix: normal_deviations(model, x)"
+        )
+    return deviations.detach().clone()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xai_ext._checks import InputError, check_at_least
 from xai_ext._randomness import preserved_generators
 from xai_ext.anomaly._calibration import content_ids
+from xai_ext.anomaly._residuals import normal_deviations
 from xai_ext.anomaly._tensors import check_fits, described_by, read_tensors, write_tensors
 from xai_ext.anomaly._training import Augmentation, Training, fit
 from xai_ext.anomaly._vae_parts import decoder, discriminator, encoder, preset_of
@@ -40,6 +41,8 @@ class VAEGAN(nn.Module):
         Ids of the training images; `AnomalyScore.calibrate` refuses them.
     history : list of dict
         Mean losses per epoch.
+    normal_deviations : Tensor (2, C, s, s) or None
+        How far training images lie above and below their reconstructions; `ReconstructionScore` divides by it.
 
     Notes
     -----
@@ -51,11 +54,14 @@ class VAEGAN(nn.Module):
     .. [2] Rashid, Amparore, Ferrari, Verda, "Can I trust my anomaly detection system?", arXiv 2407.19951 (2024).
     """
 
+    normal_deviations: Tensor | None
+
     def __init__(self, preset: str = "small", **overrides: Any) -> None:
         super().__init__()
         self.preset = p = preset_of(preset, overrides)
         self.encoder, self.decoder = encoder(p), decoder(p)
         self.mean, self.log_variance = (nn.Linear(p.hidden, p.latent) for _ in range(2))
+        self.register_buffer("normal_deviations", None)
         self.trained_on: frozenset[str] = frozenset()
         self.history: list[dict[str, float]] = []
         self.provenance: dict[str, Any] = {}
@@ -109,6 +115,11 @@ class VAEGAN(nn.Module):
             "provenance": self.provenance,
         }
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        kept = state_dict.get(f"{prefix}normal_deviations")  # a buffer that is None would refuse it
+        self.normal_deviations = None if kept is None else torch.ones_like(kept)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     @classmethod
     def load(cls, source: str | Path) -> "VAEGAN":
         """A network in evaluation mode, float32: a file of `save`, or "brick", `small` trained on that texture."""
@@ -128,7 +139,11 @@ class VAEGAN(nn.Module):
         name = fields.pop("name")
         fields["widths"] = tuple(fields["widths"])
         with torch.device("meta"):  # shapes without memory: what is described may be too large for it
-            check_fits(tensors, cls(name, **fields).state_dict())
+            expected = cls(name, **fields)
+            if "normal_deviations" in tensors:
+                p = expected.preset
+                expected.normal_deviations = torch.ones(2, p.channels, p.size, p.size)
+            check_fits(tensors, expected.state_dict())
         with preserved_generators():
             network = cls(name, **fields)
         network.load_state_dict(tensors)
@@ -198,8 +213,10 @@ def train_vae_gan(
     training = Training(check_at_least("batch_size", batch_size, 2), change, seed, where, show_progress)
     network.history = fit(network, critic, images, training)
     network.trained_on = frozenset(content_ids(images))
+    network = network.cpu().eval()
+    network.normal_deviations = normal_deviations(network, images.float().cpu())
     network.provenance = {"seed": seed, "images": len(images), "torch": metadata.version("torch")}
-    return network.cpu().eval()
+    return network
 
 
 def _device(device: str | torch.device) -> torch.device:

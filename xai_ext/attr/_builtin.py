@@ -69,11 +69,11 @@ def _of_regions(method: Any, task: Task, **more: int) -> MapResult:
         task.x,
         baselines=task.baseline,
         target=task.target,
-        feature_mask=torch.from_numpy(task.labels)[None, None],
+        feature_mask=torch.from_numpy(task.labels)[None, None].to(task.x.device),
         perturbations_per_eval=task.batch_size,
         **more,
     )
-    whole = attributions[0, 0].double().numpy()  # each pixel carries its region's whole value
+    whole = attributions[0, 0].double().cpu().numpy()  # each pixel carries its region's whole value
     first = np.unique(task.labels, return_index=True)[1]
     return MapResult(density(task.labels, whole.ravel()[first]))
 

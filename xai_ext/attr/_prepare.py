@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from xai_ext._captum_compat import RESCALE_RULES, rescale_rule
+from xai_ext._layers import layer_outputs
 
 
 class ClampedReLU(nn.ReLU):
@@ -111,37 +112,15 @@ def same_layer(found: Prepared, module: nn.Module, layer: str, x: Tensor) -> nn.
     """
     if found.module is module:
         return module.get_submodule(layer)
-    wanted = _outputs(module, x, [layer]).get(layer)
+    wanted = layer_outputs(module, x, [layer]).get(layer)
     if wanted is None:
         return None
     names = [name for name, _ in found.module.named_modules() if name]
-    for name, output in reversed(_outputs(found.module, x, names).items()):
+    for name, output in reversed(layer_outputs(found.module, x, names).items()):
         if output.shape == wanted.shape and torch.equal(output, wanted):
             same: nn.Module = found.module.get_submodule(name)
             return same
     return None
-
-
-def _outputs(module: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """What the named modules return last, in the order of execution."""
-    found: dict[str, Tensor] = {}
-
-    def keep(name: str, output: Any) -> None:
-        found.pop(name, None)
-        if isinstance(output, Tensor):
-            found[name] = output
-
-    hooks = [
-        module.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: keep(name, output))
-        for name in names
-    ]
-    try:
-        with torch.no_grad():
-            module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def _split(module: nn.Module, examples: Tensor) -> tuple[fx.GraphModule, int]:

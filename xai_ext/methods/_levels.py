@@ -88,18 +88,19 @@ def refining_windows(
     """The windows of a level that touch the region; None if a fixed stride needs more than `most`."""
     shape = steering.shape
     if level.stride is not None:
-        touching = _touching(shape, level.window, level.stride, where, schedule)
-        return (level, touching) if len(touching) <= most else None
+        windows = touching(shape, level.window, level.stride, where, schedule)
+        return (level, windows) if len(windows) <= most else None
     for stride in strides(level.window):
-        touching = _touching(shape, level.window, stride, where, schedule)
-        if len(touching) <= share:
-            return Level(level.window, stride), touching
-    weight = box_sums(np.where(where, np.maximum(steering, 0), 0), touching)
+        windows = touching(shape, level.window, stride, where, schedule)
+        if len(windows) <= share:
+            return Level(level.window, stride), windows
+    weight = box_sums(np.where(where, np.maximum(steering, 0), 0), windows)
     best = np.sort(np.argsort(-weight, kind="stable")[:share])
-    return Level(level.window, level.window), touching.chosen(best)
+    return Level(level.window, level.window), windows.chosen(best)
 
 
-def _touching(shape: Shape, window: Shape, stride: Shape, where: BoolArray, schedule: Schedule) -> Windows:
+def touching(shape: Shape, window: Shape, stride: Shape, where: BoolArray, schedule: Schedule) -> Windows:
+    """The windows of a grid that hide something of the region."""
     windows = all_windows(shape, window, stride, schedule.grid)
     if where.all():
         return windows

@@ -14,7 +14,16 @@ from xai_ext._types import BoolArray, FloatArray
 from xai_ext.explanation import Explanation
 from xai_ext.game import MaskedModel
 from xai_ext.methods._attention import Attended, Attention, calibrated, similarity
-from xai_ext.methods._levels import LevelMap, fewest, first_windows, fused, level_map, refining_windows, region
+from xai_ext.methods._levels import (
+    LevelMap,
+    fewest,
+    first_windows,
+    fused,
+    level_map,
+    refining_windows,
+    region,
+    touching,
+)
 from xai_ext.methods._positions import Shape, position_labels
 from xai_ext.methods._schedule import Level, Schedule
 from xai_ext.methods._windows import Windows
@@ -30,6 +39,8 @@ class _Input:
         self.index, self.shape, self.schedule = index, shape, schedule
         self.known: dict[bytes, FloatArray] = {}
         self.values = self.std_error = np.zeros((*shape, 0))
+        self.coarse = self.values, self.std_error  # of the first level
+        self.refined: list[tuple[Level, BoolArray]] = []  # what the levels since have looked at
         self.last: tuple[BoolArray, FloatArray] | None = None
         self.records: list[dict[str, Any]] = []
 
@@ -96,7 +107,7 @@ class Run:
             level, windows = first_windows(v.schedule, v.shape, *n)
             drops = self._drops(v, windows)
             found = level_map(windows, drops, self.full, v.shape, v.schedule.estimator)
-            v.values, v.std_error = found.values, found.std_error
+            v.values, v.std_error = v.coarse = found.values, found.std_error
             self._record(v, level, windows, found, np.zeros_like(found.values), np.ones(len(self.full)))
             self._attend(v, windows, drops)
 
@@ -130,19 +141,39 @@ class Run:
         total = sum(math.prod(v.shape) for v, _, _ in regions)
         for v, steer, where in regions:
             n = share * math.prod(v.shape) // total
-            most = self.left if len(regions) == 1 else n
-            chosen = refining_windows(v.schedule.levels[level], steer, where, n, most, v.schedule)
+            spent = self._complete(v, where, self._spare(v, level, where, n))
+            before = v.values
+            most = self.left if len(regions) == 1 else n - spent
+            chosen = refining_windows(v.schedule.levels[level], steer, where, n - spent, most, v.schedule)
             if chosen is None:
                 return "budget"
             if len(chosen[1]):
-                self._fuse(v, *chosen, where)
+                found, gain = self._fuse(v, *chosen)
+                v.refined.append((chosen[0], where))
+                self._record(v, *chosen, found, before, gain, where)
         return ""
 
-    def _fuse(self, v: _Input, level: Level, windows: Windows, where: BoolArray) -> None:
+    def _fuse(self, v: _Input, level: Level, windows: Windows) -> tuple[LevelMap, FloatArray]:
         found = level_map(windows, self._drops(v, windows), self.full, v.shape, v.schedule.estimator)
-        before = v.values
-        v.values, v.std_error, gain = fused(before, v.std_error, found, v.schedule)
-        self._record(v, level, windows, found, before, gain, where)
+        v.values, v.std_error, gain = fused(v.values, v.std_error, found, v.schedule)
+        return found, gain
+
+    def _spare(self, v: _Input, level: int, where: BoolArray, share: int) -> int:
+        """What the levels before may take of a level's share: half of it, or what its fixed windows leave."""
+        window, stride = v.schedule.levels[level].window, v.schedule.levels[level].stride
+        return share // 2 if stride is None else share - len(touching(v.shape, window, stride, where, v.schedule))
+
+    def _complete(self, v: _Input, where: BoolArray, most: int) -> int:
+        """The levels before look at the region too, so that inside it all of them are blended; what that cost."""
+        wider = [(level, seen | where) for level, seen in v.refined]
+        windows = [touching(v.shape, e.window, e.stride or e.window, seen, v.schedule) for e, seen in wider]
+        cost = sum(key not in v.known for w in windows for key in w.keys())
+        if v.schedule.fusion == "replace" or not 0 < cost <= most:
+            return 0
+        (v.values, v.std_error), v.refined = v.coarse, wider
+        for (level, _), w in zip(wider, windows, strict=True):
+            self._fuse(v, level, w)
+        return cost
 
     def _drops(self, v: _Input, windows: Windows) -> FloatArray:
         """f(x) minus the scores without the windows, (n, n_outputs); each extent is evaluated once."""

@@ -10,18 +10,18 @@ from xai_ext.methods._rise_estimators import Estimate
 from xai_ext.methods._rise_masks import Block, Law
 
 _MAX_FEATURES = 4096  # a square matrix of them is kept
-_INFLATION = 1.4  # of the degrees of freedom: plain GCV under-regularises below 128 masks
 _EXPONENTS = np.arange(-5, 3.125, 0.25)
+_TINY = 1e-14  # of the sum of squares: nothing is left
 _CHUNK = 2**20  # elements of the maps held at once
 _HELD = 512  # masks that tell how to compress the scores of all
-_TAIL = 8  # median distances: scores of a normal law stay what they are
+_TAIL = 1  # median distances
 
 
 @dataclass(frozen=True, eq=False)
 class _Spectrum:
     """The regression in the eigenbasis of the centred Gram matrix.
 
-    `freedom` and `residual` are those of one ridge per output.
+    `freedom`, `residual` and `misfit` are those of one ridge per output.
     """
 
     eigenvalues: FloatArray
@@ -40,16 +40,30 @@ class _Spectrum:
         explained = 2 * b2 / damped - b2 * self.eigenvalues[:, None] / damped**2
         return np.asarray(np.maximum(self.total - explained.sum(0), 0.0))
 
-    def gcv(self, ridge: FloatArray, inflation: float) -> FloatArray:
-        """Generalised cross-validation; infinite where the inflated degrees of freedom reach n."""
-        left = 1 - inflation * (self.freedom(ridge) + self.intercept) / self.n
+    def misfit(self, ridge: FloatArray) -> FloatArray:
+        """What the penalised fit leaves: y' (I + XX' / ridge)^-1 y."""
+        explained = (self.b**2 / (self.eigenvalues[:, None] + ridge)).sum(0)
+        return np.asarray(np.maximum(self.total - explained, _TINY * self.total + np.finfo(float).tiny))
+
+    def noise(self, ridge: FloatArray) -> FloatArray:
+        """Variance of what the fit leaves."""
+        return self.residual(ridge) / (self.n - self.freedom(ridge) - self.intercept)
+
+    def gcv(self, ridge: FloatArray) -> FloatArray:
+        """Generalised cross-validation; infinite where the degrees of freedom reach n."""
+        left = 1 - (self.freedom(ridge) + self.intercept) / self.n
         score = self.residual(ridge) / self.n / np.where(left > 0, left, 1) ** 2
         return np.where(left > 0, score, np.inf)
 
+    def surprise(self, ridge: FloatArray) -> FloatArray:
+        """Minus twice the log of the marginal likelihood of normal coefficients and noise; constants are left out."""
+        volume = np.log1p(self.eigenvalues[:, None] / ridge).sum(0)
+        return np.asarray((self.n - self.intercept) * np.log(self.misfit(ridge)) + volume)
+
     def ridge(self) -> FloatArray:
-        """The best of a grid for each output; the larger one of equals."""
+        """The likeliest of a grid for each output; the larger one of equals."""
         grid = np.minimum(self.n * 10.0**_EXPONENTS, 10 * self.eigenvalues.sum() / self.n)[::-1]
-        scores = np.stack([self.gcv(np.full(len(self.total), mu), _INFLATION) for mu in grid])
+        scores = np.stack([self.surprise(np.full(len(self.total), mu)) for mu in grid])
         return np.asarray(grid[scores.argmin(0)])
 
 
@@ -111,8 +125,7 @@ class Regression:
         if not spectrum.eigenvalues.any():
             return self._nothing()
         ridge = spectrum.ridge()
-        noise = spectrum.residual(ridge) / (spectrum.n - spectrum.freedom(ridge) - spectrum.intercept)
-        variance = noise * self._unit_variance(spectrum, ridge)
+        variance = spectrum.noise(ridge) * self._unit_variance(spectrum, ridge)
         weights = spectrum.b / (spectrum.eigenvalues[:, None] + ridge)  # coefficients in the eigenbasis
         maps = self._law.push((spectrum.vectors @ weights).T).T
         return self._combined(spectrum, weights, ridge, maps, variance)
@@ -161,7 +174,7 @@ class Regression:
     @staticmethod
     def _r2(spectrum: _Spectrum, ridge: FloatArray) -> FloatArray:
         variance = spectrum.total / max(1, spectrum.n - spectrum.intercept)
-        return np.where(variance > 0, 1 - _ratio(spectrum.gcv(ridge, 1.0), variance), np.nan)
+        return np.where(variance > 0, 1 - _ratio(spectrum.gcv(ridge), variance), np.nan)
 
     def _nothing(self) -> Estimate:
         """All masks were the same."""

@@ -75,7 +75,8 @@ def iassa(
       around the region only, ranks the background highest, which no window touches; it also shows as stripes where
       the stride does not divide the window, since positions then lie under unequal numbers of windows.
     * Coarse levels stay in the map (``fusion="blend"``): finer windows are not always better, and a map that is
-      replaced forgets what was paid for. No iteration is chosen by the ground truth.
+      replaced forgets what was paid for. Where a region reaches beyond the one before, the levels in between look at
+      it too, for at most half of what the level may spend. No iteration is chosen by the ground truth.
     * The steering map is ``weight * S + (1 - weight) * A S``. Printed is ``(weight - 1)``, which subtracts what is
       attended to.
     * The attention's softmax is as sharp as a given number of neighbours needs. A second softmax makes it uniform;

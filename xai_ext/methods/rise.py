@@ -74,12 +74,13 @@ def rise(
     -----
     The values are not Shapley values. For regions with p = 1/2 "centered" estimates the Banzhaf value.
 
-    A few masks with extreme scores would make the map of "surrogate". It therefore regresses asinh(z / 8) too, z the
+    A few masks with extreme scores would make the map of "surrogate". It therefore regresses asinh(z) too, z the
     distance to the median score in median absolute deviations, and moves to that map, on the scale of the scores, by
     the share ``compressed`` of their difference that the regression's own error explains: in the long run not at all
     unless the two agree. A factor of the scores scales the map, a constant leaves it as it is.
 
-    The standard error of "surrogate" is a Bayesian band [2]_: optimistic at few masks and for scores with long tails.
+    Its ridge maximises the marginal likelihood of normal coefficients and noise. The standard error is a Bayesian
+    band [2]_: optimistic at few masks and for scores with long tails.
 
     Deviations from [1]_: p = 0.5 with 7 cells per axis, and a default estimator that subtracts the mean score,
     which otherwise is noise.

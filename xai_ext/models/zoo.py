@@ -4,12 +4,13 @@ import contextlib
 import importlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from PIL.Image import Image
+from torch import Tensor, nn
 
 from xai_ext._checks import InputError
 from xai_ext.models.adapters import LogitsOf
@@ -44,6 +45,25 @@ class Classifier:
         """The name of a class, or its number where there are no names."""
         names = self.class_names
         return names[index] if names is not None and index < len(names) else f"class {index}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module's parameters are."""
+        return next(self.module.parameters(), torch.empty(0)).device
+
+    def input_of(self, image: Image) -> Tensor:
+        """The input (1, 3, H, W) of a PIL image, on the module's device."""
+        return torch.as_tensor(self.preprocess(image)).to(self.device)
+
+    def on(self, device: str | None) -> "Classifier":
+        """The same on another device, such as "cuda"; None leaves it where it is."""
+        if device is None:
+            return self
+        try:
+            return replace(self, module=self.module.to(device))
+        except (RuntimeError, AssertionError) as error:  # builds without CUDA assert
+            reason = str(error).splitlines()[0]
+            raise InputError(f"the device {device!r} cannot be used ({reason}); fix: --device cpu") from error
 
 
 def load(name: str) -> Classifier:

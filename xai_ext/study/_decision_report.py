@@ -112,8 +112,10 @@ def decision_report(
 
     Notes
     -----
-    A rule that flags less is compared with the score alone at a threshold of the same recall, else strictness would
-    look like merit. The rule "right_reason" knows the masks: an oracle, never compared.
+    Rules: "score"; "score+local", where repairing 5 % of the image is enough to silence it; "score+contrast", where the
+    score stands out of the image's own map more than in a tenth of the normals, which light and noise, that raise the
+    whole map, do not; "score+roi". A rule that flags less is compared with the score alone at a threshold of the same
+    recall, else strictness would look like merit. The rule "right_reason" knows the masks: an oracle, never compared.
     """
     by_group = _masks_of(groups, masks)
     tables = {name: _table(score, x, by_group.get(name), roi) for name, x in groups.items()}

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Rule = Callable[["pd.DataFrame", float], BoolArray]
 
 SCORE = "score"
-EVIDENCE = ("p", "z", "repair_area", "n_spots", "largest_spot", "roi_mass", "mass_above")
-_LOCAL_AREA, _ROI_SHARE = 0.05, 0.5
+EVIDENCE = ("p", "z", "contrast", "repair_area", "n_spots", "largest_spot", "roi_mass", "mass_above")
+_LOCAL_AREA, _ROI_SHARE, _CONTRAST = 0.05, 0.5, 0.1
 _LEVEL = 0.05
 
 
@@ -28,6 +28,10 @@ def _local(table: "pd.DataFrame", threshold: float) -> BoolArray:
     return np.asarray(_score(table, threshold) & (table["repair_area"] <= _LOCAL_AREA))
 
 
+def _contrast(table: "pd.DataFrame", threshold: float) -> BoolArray:
+    return np.asarray(_score(table, threshold) & (table["contrast"] > _CONTRAST))
+
+
 def _roi(table: "pd.DataFrame", threshold: float) -> BoolArray:
     return np.asarray(_score(table, threshold) & (table["roi_mass"] >= _ROI_SHARE))
 
@@ -36,9 +40,9 @@ def _right(table: "pd.DataFrame", threshold: float) -> BoolArray:
     return np.asarray(table["verdict"] == "right")
 
 
-RULES: dict[str, Rule] = {SCORE: _score, "score+local": _local, "score+roi": _roi}
+RULES: dict[str, Rule] = {SCORE: _score, "score+local": _local, "score+contrast": _contrast, "score+roi": _roi}
 ORACLE_RULES: dict[str, Rule] = {"right_reason": _right}  # of groups with masks
-ROWS = {SCORE: 1, "score+local": 9, "score+roi": 1, "right_reason": 13}
+ROWS = {SCORE: 1, "score+local": 9, "score+contrast": 1, "score+roi": 1, "right_reason": 13}
 
 
 def wilson(hits: float, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def identify(
 ) -> tuple[Identity, Setup, tuple[tuple[str, int], ...]]:
     """Load the models once: their digests, and the fastest batches where no earlier run fixed them."""
     with preserved_generators():  # networks draw their first weights
-        classifiers = {name: load(name) for name in config.models}
+        classifiers = {name: load(name).on(running.device) for name in config.models}
     weights = {name: weights_digest(c) for name, c in classifiers.items()}
     known = before["numerics"][0]["batches"] if before is not None else {}
     batches = {n: tuple(known[n]) if n in known else _batches(c, config) for n, c in classifiers.items()}
@@ -63,7 +63,8 @@ def identify(
         "data": data_digest(items),
         "results_version": RESULTS_VERSION,
     }
-    numerics = {"versions": versions(), "threads": running.threads, "batches": batches, "device": "cpu"}
+    devices = ", ".join(sorted({str(c.device) for c in classifiers.values()}))
+    numerics = {"versions": versions(), "threads": running.threads, "batches": batches, "device": devices}
     setup = Setup(
         methods=config.methods,
         look=Look(config.target, config.baselines[0], config.segments, config.layer),
@@ -72,6 +73,7 @@ def identify(
         threads=running.threads,
         weights=weights,
         batches=batches,
+        device=running.device,
         keep_pixels=config.save_maps == "full",
     )
     return Identity(of, numerics), setup, methods

@@ -69,7 +69,7 @@ def _areas(scene: "Scene", values: FloatArray, terms: "Terms", model: CountedMod
         assert isinstance(curves, DeletionInsertion)  # of one map
         if not suffix:
             drawn = {"deletion": curves.deletion_curve, "insertion": curves.insertion_curve}
-            lines = {name: (c.fractions[0].numpy(), c.curve[0].numpy()) for name, c in drawn.items()}
+            lines = {name: (c.fractions[0].cpu().numpy(), c.curve[0].cpu().numpy()) for name, c in drawn.items()}
     return found, lines
 
 

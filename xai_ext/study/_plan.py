@@ -76,6 +76,8 @@ class Running:
         Continue with other versions of packages or another number of threads; a column tells the rows apart.
     threads : int
         Of torch, in each worker.
+    device : str, optional
+        "cpu", "cuda", ...; None leaves each model where its loader puts it.
     ray_address : str, optional
         Of a cluster; None starts Ray on this machine.
     progress : {"auto", "bar", "plain", "none"}
@@ -90,6 +92,7 @@ class Running:
     force: bool = False
     allow_numerics: bool = False
     threads: int = 1
+    device: str | None = None
     ray_address: str | None = None
     progress: str = "none"
 

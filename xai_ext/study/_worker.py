@@ -50,6 +50,7 @@ class Setup:
     threads: int
     weights: Mapping[str, str]
     batches: Mapping[str, tuple[int, str]]
+    device: str | None = None
     keep_pixels: bool = False
 
 
@@ -123,7 +124,7 @@ class Worker:
 
     def _load(self, name: str) -> Classifier:
         with preserved_generators():
-            classifier = load(name)
+            classifier = load(name).on(self.setup.device)
         batch_size, memory_format = self.setup.batches[name]
         fix_plan(classifier.module, BatchPlan(batch_size, getattr(torch, memory_format)))
         return classifier
@@ -201,8 +202,7 @@ def _raw(value: torch.Tensor) -> bytes:
 
 def measured_batches(classifier: Classifier) -> tuple[int, str]:
     """Rows per forward and memory format, fastest on this machine now."""
-    x = torch.as_tensor(classifier.preprocess(Image.new("RGB", (64, 64))))
-    plan = measured_plan(classifier.module, (x,))
+    plan = measured_plan(classifier.module, (classifier.input_of(Image.new("RGB", (64, 64))),))
     return plan.batch_size, str(plan.memory_format).removeprefix("torch.")
 
 

@@ -160,8 +160,8 @@ def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
     """Everything that comes before the first explanation; inside, torch has the number of threads that is used."""
     photo = inputs.read_image(config.image)
     truth = inputs.read_truth(config.mask, config.box, config.image, photo.size)
-    classifier = load(config.model)
-    x = torch.as_tensor(classifier.preprocess(photo))
+    classifier = load(config.model).on(config.device)
+    x = classifier.input_of(photo)
     with fastest_threads(classifier.module, x, config.threads) as threads:
         if config.batch_size is not None:
             fix_plan(classifier.module, Plan(config.batch_size))

@@ -1,7 +1,7 @@
 """The options of a comparison: from Python, from a file, from the command line; one name each."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ from typing import Any
 from xai_ext._checks import InputError, InputTypeError, check_at_least, check_choice
 from xai_ext._io import load_config
 from xai_ext.study import inputs
-from xai_ext.study._plan import RESULTS_VERSION, hash_of
+from xai_ext.study._plan import RESULTS_VERSION, BenchConfig, Running, hash_of
 
 HOSTS = ("prepared", "as-is")
 PROGRESS = ("auto", "bar", "plain", "none")
 QUICK = {"budget": 200, "repeats": 2, "metric_steps": 14}
-_TEXTS = ("image", "model", "methods", "target", "baseline", "metric_baseline", "segments", "mask", "box", "layer")
+_TEXTS = ("image", "model", "methods", "target", "baseline", "metric_baseline", "segments", "mask", "box", "layer",
+          "device")  # fmt: skip
 _PER_UNIT = ("image", "methods", "repeats", "settings", "mask", "box")  # left out of the hash
 
 
@@ -48,6 +49,8 @@ class Config:
     seed : int
     batch_size, threads : int, optional
         None: measured. Fixed ones make numbers bit-reproducible on one machine.
+    device : str, optional
+        "cpu", "cuda", ...; None leaves the model where its loader puts it.
     settings : dict
         Method -> settings for all its runs, as a file's ``[methods."rise"]``.
     """
@@ -69,6 +72,7 @@ class Config:
     seed: int = 0
     batch_size: int | None = None
     threads: int | None = None
+    device: str | None = None
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -103,18 +107,43 @@ def read_config(path: Path, *, allow_import: bool = False) -> dict[str, Any]:
     allow_import : bool
         May the file name code to run (``module:callable``)?
     """
+    known = [f.name for f in fields(Config) if f.name != "settings"]
+    options, settings = _tables(path, "compare", known, allow_import=allow_import)
+    return options | ({"settings": settings} if settings else {})
+
+
+def read_bench_config(path: Path, *, allow_import: bool = False) -> dict[str, Any]:
+    """The options of `xai_ext.study.bench.bench` in the table ``[bench]`` of a TOML or JSON file, ``data`` included.
+
+    Parameters
+    ----------
+    path, allow_import
+        As in `read_config`.
+    """
+    known = ["data", *(f.name for f in (*fields(BenchConfig), *fields(Running)))]
+    options, settings = _tables(path, "bench", known, allow_import=allow_import)
+    if settings:
+        raise InputError(
+            f'{path.name}: bench knows settings by a method\'s name alone; fix: methods = "rise:KEY=VALUE;KEY=VALUE"'
+        )
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+
+
+def _tables(
+    path: Path, command: str, known: Sequence[str], *, allow_import: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The table of a command, and that of the methods' settings."""
     content = load_config(path, allow_import=True)  # which options name code is decided below
     for table in content:
         check_choice(f"a table of {path.name}", table, ("compare", "bench", "methods"))
-    options, settings = content.get("compare", {}), content.get("methods", {})
+    options, settings = content.get(command, {}), content.get("methods", {})
     if not isinstance(options, dict) or not isinstance(settings, dict):
-        raise InputError(f'{path.name} must hold tables: [compare], [methods."rise"]')
-    known = [f.name for f in fields(Config) if f.name != "settings"]
+        raise InputError(f'{path.name} must hold tables: [{command}], [methods."rise"]')
     for key in options:
         check_choice(f"an option in {path.name}", key, known)
     if not allow_import:
         _refuse_code(path.name, options)
-    return options | ({"settings": settings} if settings else {})
+    return options, settings
 
 
 def as_toml(config: Config) -> str:
@@ -131,12 +160,16 @@ def _refuse_code(name: str, options: Mapping[str, Any]) -> None:
     """A mailed file must not run code unasked."""
     words = [w.strip() for w in f"{options.get('methods', '')},{options.get('segments', '')}".split(",")]
     words = [w for w in words if ":" in w and "=" not in w]
-    model = str(options.get("model", ""))
-    if ":" in model and model.partition(":")[0] not in ("torchvision", "timm", "hf"):
-        words.append(model)
     words = [w for w in words if w.partition(":")[0] not in ("slic", "grid")]
+    models = [options.get("model", ""), *_listed(options.get("models", ()))]
+    words += [m for m in map(str, models) if ":" in m and m.partition(":")[0] not in ("torchvision", "timm", "hf")]
     if any(w for w in words if Path(w).suffix not in (".png", ".npy")):
         raise InputError(f"{name} names code to run ({', '.join(words)}); fix: --allow-import if you trust the file")
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    """A list, or a comma list."""
+    return [v.strip() for v in value.split(",")] if isinstance(value, str) else value
 
 
 def _toml(value: Any) -> str:

@@ -151,7 +151,7 @@ def run(settings: Settings) -> "DataFrame":
     if without:
         raise InputError(f"iassa_poster needs a mask or boxes for every image; {without[0]!r} has none")
     classifier = load(settings.model)
-    x = torch.as_tensor(classifier.preprocess(inputs.decode_image(items[0].encoded(), items[0].path)))
+    x = classifier.input_of(inputs.decode_image(items[0].encoded(), items[0].path))
     with fastest_threads(classifier.module, x):
         return DataFrame([row for item in items for row in _rows(item, classifier, settings)])
 

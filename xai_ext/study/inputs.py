@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
@@ -149,7 +148,7 @@ def make_baseline(how: str, x: Tensor, labels: IntArray, classifier: Classifier)
         if name in ("black", "white"):
             return _pixel_value(255 if name == "white" else 0, x, classifier)
         if name == "image" and argument:
-            return torch.as_tensor(classifier.preprocess(read_image(argument))).expand_as(x)
+            return classifier.input_of(read_image(argument)).expand_as(x)
         if name == "blur":
             return baselines.blur(x, sigma=float(argument) if argument else 10.0)
         plain: dict[str, Callable[[Tensor], Tensor]] = {

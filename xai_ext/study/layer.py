@@ -1,9 +1,9 @@
 """Which layer Grad-CAM looks at when nobody says."""
 
-import torch
 from torch import Tensor, nn
 
 from xai_ext._checks import InputError
+from xai_ext._layers import layer_outputs
 
 
 def find_layer(module: nn.Module, x: Tensor, name: str | None = None) -> str | None:
@@ -26,21 +26,10 @@ def find_layer(module: nn.Module, x: Tensor, name: str | None = None) -> str | N
         if name not in dict(module.named_modules()):
             raise InputError(f"the model has no layer {name!r}; see [n for n, _ in model.named_modules()]")
         return name
-    found: list[str] = []
-
-    def record(layer: str, output: object) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[2:]) > 1:
-            found.append(layer)
-
-    hooks = [
-        m.register_forward_hook(lambda _m, _i, output, layer=layer: record(layer, output))
-        for layer, m in module.named_modules()
-        if layer
+    names = [layer for layer, _ in module.named_modules() if layer]
+    maps = [
+        layer
+        for layer, output in layer_outputs(module, x, names).items()
+        if output.dim() == 4 and min(output.shape[2:]) > 1
     ]
-    try:
-        with torch.no_grad():
-            module(x)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found[-1] if found else None
+    return maps[-1] if maps else None

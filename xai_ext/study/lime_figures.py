@@ -120,7 +120,7 @@ def lime_figures(settings: Settings | None = None, **options: Any) -> list[Sheet
 
 def _sheet(image: str, classifier: Classifier, settings: Settings) -> Sheet:
     start, photo = time.perf_counter(), inputs.read_image(image)
-    x = torch.as_tensor(classifier.preprocess(photo))
+    x = classifier.input_of(photo)
     pixels = inputs.crop_pixels(photo, x, classifier)
     labels = inputs.make_labels(settings.segments, pixels)
     baseline = inputs.make_baseline(settings.baseline, x, labels, classifier)
@@ -145,7 +145,7 @@ def _pictured(tensor: Tensor, x: Tensor, classifier: Classifier) -> np.ndarray:
     preprocess = classifier.preprocess
     if isinstance(preprocess, Preprocess):
         mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (preprocess.mean, preprocess.std))
-        scaled = tensor * std + mean
+        scaled = tensor.cpu() * std + mean
     else:
         scaled = (tensor - x.amin()) / (x.amax() - x.amin()).clamp(min=1e-12)
     shown = (scaled[0] * 255).round().clamp(0, 255).byte()

@@ -146,7 +146,7 @@ class UnitResult:
 
 def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: BoolArray | None = None) -> Scene:
     """Baseline, regions, target and truth of a photo; `mask` (H, W) has the photo's size."""
-    x = torch.as_tensor(classifier.preprocess(photo))
+    x = classifier.input_of(photo)
     pixels = inputs.crop_pixels(photo, x, classifier)
     labels = inputs.make_labels(look.segments, pixels)
     baseline = inputs.make_baseline(look.baseline, x, labels, classifier)
