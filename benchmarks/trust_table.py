@@ -113,8 +113,8 @@ def page(content):
     lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in CHECKS.values()]
     lines += ["", "## Metrics and scores", ""]
     lines += [
-        "`check_metric(metric)` and `check_score(score, rows)` ask these of metrics of maps and of scores of rows. All "
-        "metrics and scores of this package pass.",
+        "`check_metric(metric)` and `check_score(score, rows)` ask these of metrics of maps and of scores of rows. The "
+        "metrics of this package pass, and its scores of reconstructions and detectors.",
     ]
     lines += ["", "| check | group | promise |", "|---|---|---|"]
     lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in PIECES.values()]

@@ -109,6 +109,7 @@ def test_a_broken_record_of_a_failure_is_whole_or_forgotten(tmp_path_factory, da
 @given(st.lists(WORDS, min_size=1, max_size=4))
 @example(["compare", "--budget", "\0"])
 @example(["check", ":"])
+@example(["bench", "compare"])
 def test_any_words_end_in_a_documented_exit_code(tmp_path_factory, words):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cli")

@@ -23,6 +23,16 @@ def whole(data, tmp_path_factory):
     return bench(data, out=tmp_path_factory.mktemp("run") / "whole", **SMALL)
 
 
+def test_a_call_that_is_refused_before_it_began_leaves_no_folder(data, tmp_path):
+    with pytest.raises(ValueError, match="there is no folder or table"):
+        bench("mistyped", out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+    Store(tmp_path / "run").create()
+    (tmp_path / "run" / "lock-1-of-2").touch()  # another shard has just begun
+    Store(tmp_path / "run").remove_if_empty()
+    assert (tmp_path / "run" / "parts").is_dir()
+
+
 class TestOneRun:
     def test_every_unit_is_done_once(self, whole):
         table = whole.table()

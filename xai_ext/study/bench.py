@@ -61,8 +61,11 @@ def bench(data: str | Sequence[str], *, out: str | Path, reading: Reading | None
     sources = (data,) if isinstance(data, str) else tuple(data)
     store = Store(out)
     store.create()
-    with Lock(store.folder, running.shard_of, force=running.force), _stoppable() as stopped:
-        return _locked(store, sources, reading, config, running, stopped)
+    try:
+        with Lock(store.folder, running.shard_of, force=running.force), _stoppable() as stopped:
+            return _locked(store, sources, reading, config, running, stopped)
+    finally:
+        store.remove_if_empty()
 
 
 def _locked(

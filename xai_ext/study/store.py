@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -61,6 +62,13 @@ class Store:
             raise InputError(f"the folder {self.folder} holds something else; fix: another --out")
         for path in (self.parts, self.open, self.failed, self.quarantine):
             path.mkdir(parents=True, exist_ok=True)
+
+    def remove_if_empty(self) -> None:
+        """Leave nothing of a run that was refused before it began, so that the mended call finds no strange folder."""
+        if not self.manifest_path.exists() and not any(self.folder.glob("lock*")):
+            for folder in (self.parts, self.open, self.failed, self.quarantine, self.folder):
+                with suppress(OSError):  # not empty, or not there
+                    folder.rmdir()
 
     def clean(self) -> None:
         """Remove what earlier runners left half written; another shard may be writing right now."""

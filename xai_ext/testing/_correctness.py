@@ -232,7 +232,7 @@ def check_flip(case: Case) -> None:
         np.stack([_players(case, p, seed=first + s) for s in range(runs)])
         for p, first in ((problem, 0), (mirrored, 1000))
     )
-    error = np.sqrt((one.var(0, ddof=1) + two.var(0, ddof=1)) / runs) + 1e-9 * np.abs(one).max()
+    error = np.sqrt((one.var(0, ddof=1) + two.var(0, ddof=1)) / runs) + 1e-9 * np.abs(one).max() + 1e-300
     case.measure(float((np.abs(one.mean(0) - two.mean(0)) / error).max()), 7.0, "in standard errors of the difference")
 
 

@@ -172,7 +172,7 @@ class KeepsMasks(Twin):
         evaluate = masked.evaluate
 
         def keeping(size: int, keep: Any) -> Any:
-            self.kept.append(np.ones((size, *shape), np.float32))
+            self.kept.append(np.ones((size, *shape), bool))
             return evaluate(size, keep)
 
         masked.evaluate = keeping
