@@ -116,7 +116,8 @@ def test_a_runner_killed_three_times_loses_little_and_leaves_nobody(slow_whole, 
         while of_session(process.pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert of_session(process.pid) == []
-    assert len(Store(out).remembered()) >= 4
+    store = Store(out)
+    assert store.part_names() or len(store.remembered()) >= 4
     same(bench(data[:1], out=out, **SMALL | SLOW), slow_whole)
 
 

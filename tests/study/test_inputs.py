@@ -209,7 +209,7 @@ class TestLabels:
 
     @pytest.mark.parametrize(
         ("how", "message"),
-        [("none.npy", "cannot be read"), ("tests.study.test_inputs:none", "cannot load the segmentation"),
+        [("none.npy", "there is no file"), ("tests.study.test_inputs:none", "cannot load the segmentation"),
          ("tests.study.test_inputs:of_floats", "that the model sees, 32x32, got float64")],
     )  # fmt: skip
     def test_regions_that_cannot_be_used(self, how, message):
