@@ -42,6 +42,12 @@ def test_layers_come_in_the_order_of_execution():
     assert list(layer_outputs(network, torch.ones(1), ["2", "1", "1.0", "0"])) == ["0", "1.0", "1", "2"]
 
 
+def test_a_layer_that_runs_again_comes_where_it_ran_last():
+    twice = nn.ReLU()
+    found = layer_outputs(nn.Sequential(twice, nn.Tanh(), twice), torch.ones(1), ["0", "1"])
+    assert list(found) == ["1", "0"]
+
+
 def test_no_hook_stays_behind_even_after_an_error():
     class Failing(nn.Module):
         def forward(self, x):

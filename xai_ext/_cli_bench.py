@@ -71,16 +71,16 @@ def bench(
     """
     from xai_ext.study import presets
     from xai_ext.study.bench import bench as run
-    from xai_ext.study.config import read_bench_config
+    from xai_ext.study.config import listed, read_bench_config
     from xai_ext.study.data import Reading
 
     typed = {k for k in context.params if str(context.get_parameter_source(k)).endswith("COMMANDLINE")}
     options = {k: v for k, v in context.params.items() if k not in _NOT_OPTIONS}
     of_file = {} if config is None else read_bench_config(config, allow_import=allow_import)
-    data = data or _listed(of_file.pop("data", ()))
+    data = data or listed(of_file.pop("data", ()))
     options |= {k: v for k, v in of_file.items() if k not in typed}
     for name in ("models", "baselines", "agreement"):
-        options[name] = tuple(_listed(options[name]))
+        options[name] = tuple(listed(options[name]))
     if preset in presets.ANOMALY:
         typer.echo(presets.anomaly(preset, models, out, texture=(data or ["brick"])[0], seed=seed))
         return
@@ -155,11 +155,6 @@ def _opened(runs: list[Path]) -> Any:
     from xai_ext.study.bench import BenchRun
 
     return BenchRun(*runs)
-
-
-def _listed(value: Any) -> list[Any]:
-    """A list, or a comma list."""
-    return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else list(value)
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:

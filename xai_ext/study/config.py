@@ -161,15 +161,15 @@ def _refuse_code(name: str, options: Mapping[str, Any]) -> None:
     words = [w.strip() for w in f"{options.get('methods', '')},{options.get('segments', '')}".split(",")]
     words = [w for w in words if ":" in w and "=" not in w]
     words = [w for w in words if w.partition(":")[0] not in ("slic", "grid")]
-    models = [options.get("model", ""), *_listed(options.get("models", ()))]
+    models = [options.get("model", ""), *listed(options.get("models", ()))]
     words += [m for m in map(str, models) if ":" in m and m.partition(":")[0] not in ("torchvision", "timm", "hf")]
     if any(w for w in words if Path(w).suffix not in (".png", ".npy")):
         raise InputError(f"{name} names code to run ({', '.join(words)}); fix: --allow-import if you trust the file")
 
 
-def _listed(value: Any) -> Sequence[Any]:
+def listed(value: Any) -> list[Any]:
     """A list, or a comma list."""
-    return [v.strip() for v in value.split(",")] if isinstance(value, str) else value
+    return [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else list(value)
 
 
 def _toml(value: Any) -> str:
