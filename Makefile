@@ -13,7 +13,7 @@ test: $(VENV)/.dev lint
 
 # the battery in full, more examples, other interpreters' settings: hours rather than minutes
 nightly: $(VENV)/.dev
-	XAI_EXT_BATTERY=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/testing
+	XAI_EXT_BATTERY=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/testing tests/study/test_demo_model.py
 	HYPOTHESIS_PROFILE=nightly OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/fuzz
 	OMP_NUM_THREADS=1 $(BIN)/python -X dev -bb -m pytest -q -n 2 tests/samplers tests/hierarchies tests/metrics tests/methods
 	NUMBA_DISABLE_JIT=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m "not slow" \

@@ -102,6 +102,16 @@ def scene_of(folder, name, target, probabilities):
     return Scene(name, pixels, PREPROCESS.normalized(pixels), truth, target, probabilities)
 
 
+def own_scenes(folder, network, limit):
+    """The first photos of the index, explained for the class that the network itself gives them."""
+    with (folder / "index.csv").open(newline="") as file:
+        names = list(dict.fromkeys(row["id"] for row in csv.DictReader(file)))[:limit]
+    probabilities = Probability(network)
+    for name in names:
+        scene = scene_of(folder, name, 0, probabilities)
+        yield replace(scene, target=int(probabilities(scene.x)[0].argmax()))
+
+
 def refine(scene, schedule, budget=10**6, attention=None):
     """An IASSA run; a network that remembers must compute the photo again for its features to be seen."""
     if attention is not None and attention.source == "features":
@@ -212,6 +222,21 @@ def refinement(scene):
     return found | {"within 1.96 placement errors": placed(scene)}
 
 
+def of_default(scene):
+    """How the default's map compares with the same windows and strides everywhere."""
+    e = refine(scene, Schedule.geometric((SIDE, SIDE)), BUDGET)
+    levels = e.diagnostics["levels"]
+    same = tuple(Level(level["window"], level["stride"]) for level in levels)
+    everywhere = refine(scene, Schedule(same, region_rule="all"))
+    where = levels[-1]["region"]
+    return {
+        "evaluations": e.n_evals,
+        "share": e.n_evals / everywhere.n_evals,
+        "r": correlation(e.region_map(), everywhere.region_map()),
+        "r inside": correlation(e.region_map()[where], everywhere.region_map()[where]),
+    }
+
+
 def placed(scene):
     """Share of positions at which one coarse level is within 1.96 of its errors of the same windows, placed densely."""
     window = STEPS.levels[0].window
@@ -250,4 +275,4 @@ def measured(scene, iterations):
     found = judged(scene, maps)
     for name, n_evals in evaluations.items():
         found[name]["evaluations"] = n_evals
-    return {"id": scene.name, "maps": found, "refinement": refinement(scene)}
+    return {"maps": found, "refinement": refinement(scene)}

@@ -16,6 +16,7 @@ from xai_ext.models import Preprocess
 
 SIDE, BATCH = 112, 16
 STREAMS, LENGTH = 8, 1024  # independent runs, masks of each
+MORE_STREAMS = 32  # where those leave open which of two estimators is better
 PAIRED = 512  # masks in nearly orthogonal pairs of complements, of each run
 MODELS = ("lite0", "lite1")
 SCORES = ("probability", "log-odds")
@@ -112,14 +113,14 @@ class Network:
         return torch.stack([odds.sigmoid(), odds], 1).numpy()
 
 
-def scored(folder, name, model, module):
+def scored(folder, name, model, module, streams):
     """All scores of one photo."""
     x = read(folder, name)
     target = int(module.logits(x)[0].argmax())
     ends = module.scores(torch.cat([torch.zeros_like(x), x]), target)
-    runs = {pairs: np.empty((STREAMS, n, len(SCORES))) for pairs, n in ((False, LENGTH), (True, PAIRED))}
+    runs = {pairs: np.empty((streams, n, len(SCORES))) for pairs, n in ((False, LENGTH), (True, PAIRED))}
     for pairs, scores in runs.items():
-        for stream in range(STREAMS):
+        for stream in range(streams):
             blocks = masks_of(x, name, model, stream, pairs=pairs)
             for start in range(0, scores.shape[1], BLOCK):
                 keep = next(blocks).keep[0]
@@ -127,19 +128,30 @@ def scored(folder, name, model, module):
     return Scored(name, model, x, target, ends, runs[False], runs[True])
 
 
-def games(folder: Path, cache: Path, limit, models=MODELS, *, compiled=False):
-    """Photos and networks, one after the other; a game is scored once."""
-    cache.mkdir(parents=True, exist_ok=True)
-    networks = {}
-    for name in names(folder, limit):
-        for model in models:
-            path = cache / f"{name}.{model}.{SIDE}.{STREAMS}x{LENGTH}+{PAIRED}.npz"
-            if not path.exists():
-                networks.setdefault(model, None)
-                networks[model] = networks[model] or Network(model, compiled=compiled)
-                found = scored(folder, name, model, networks[model])
-                arrays = {field: getattr(found, field) for field in ("target", "ends", "scores", "paired")}
-                np.savez_compressed(path, **arrays)
-            with np.load(path) as saved:
-                arrays = (saved[field] for field in ("ends", "scores", "paired"))
-                yield Scored(name, model, read(folder, name), int(saved["target"]), *arrays)
+class Games:
+    """Photos and networks; a game is scored once."""
+
+    def __init__(self, folder: Path, cache: Path, *, compiled=False):
+        self._folder, self._cache, self._compiled = folder, cache, compiled
+        self._networks = {}
+        cache.mkdir(parents=True, exist_ok=True)
+
+    def all(self, limit, models=MODELS):
+        """One after the other."""
+        for name in names(self._folder, limit):
+            for model in models:
+                yield self.one(name, model)
+
+    def one(self, name, model, streams=STREAMS):
+        """With so many streams of masks; the first are the same for any number."""
+        path = self._cache / f"{name}.{model}.{SIDE}.{streams}x{LENGTH}+{PAIRED}.npz"
+        if not path.exists():
+            if model not in self._networks:
+                self._networks[model] = Network(model, compiled=self._compiled)
+            found = scored(self._folder, name, model, self._networks[model], streams)
+            np.savez_compressed(
+                path, **{field: getattr(found, field) for field in ("target", "ends", "scores", "paired")}
+            )
+        with np.load(path) as saved:
+            arrays = (saved[field] for field in ("ends", "scores", "paired"))
+            return Scored(name, model, read(self._folder, name), int(saved["target"]), *arrays)

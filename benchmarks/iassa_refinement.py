@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _refinement import METHODS, RISE_MASKS, measured, scenes
+from _refinement import METHODS, RISE_MASKS, measured, of_default, own_scenes, scenes
 from _scenes import Remembering, network
 from localisation import Interval, print_table
 from scipy.stats import wilcoxon
@@ -26,19 +26,33 @@ ROWS = (*METHODS, "paper, off, 5", "paper, on, 5")
 
 
 def lines(args):
-    """One per photo; photos that are in the cache are not measured again."""
-    known = {}
-    if args.cache and args.cache.exists():
-        known = {line["id"]: line for line in map(json.loads, args.cache.read_text("utf-8").splitlines())}
-    model, found = Remembering(network("lite0"), compiled=args.compile), []
-    for scene in scenes(args.folder, model, args.limit):
+    """One per photo on which the network is surest of the object's class."""
+    model = Remembering(network("lite0"), compiled=args.compile)
+    return cached(args.cache, scenes(args.folder, model, args.limit), lambda scene: {
+        "probability": float(scene.forward(scene.x)[0]), **measured(scene, args.iterations)
+    })  # fmt: skip
+
+
+def own_lines(args):
+    """One per photo of the first in the index."""
+    model = Remembering(network("lite0"), compiled=args.compile)
+    cache = args.cache and args.cache.with_suffix(".own.jsonl")
+    return cached(cache, own_scenes(args.folder, model, args.own), of_default)
+
+
+def cached(path, of_scenes, measure):
+    """What each photo gives; photos that are in the file are not measured again."""
+    known, found = {}, []
+    if path and path.exists():
+        known = {line["id"]: line for line in map(json.loads, path.read_text("utf-8").splitlines())}
+    for scene in of_scenes:
         if scene.name not in known:
             start = time.perf_counter()
-            known[scene.name] = {"probability": float(scene.forward(scene.x)[0]), **measured(scene, args.iterations)}
-            model.known.clear()
+            known[scene.name] = {"id": scene.name, **measure(scene)}
+            scene.probabilities.network.known.clear()
             print(f"{scene.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-            if args.cache:
-                with args.cache.open("a", encoding="utf-8") as file:
+            if path:
+                with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[scene.name]) + "\n")
         found.append(known[scene.name])
     return found
@@ -80,6 +94,15 @@ def print_refinement(found):
               f"(least), evaluations {np.median(share):.0%} (median), {max(share):.0%} (most); r >= {LEAST_R} with "
               f"<= {MOST_SHARE:.0%} on {good} of {len(lines)} photos")  # fmt: skip
     print()
+
+
+def print_own(found):
+    """The default against the same windows everywhere."""
+    print(f"## The default against its own windows everywhere, the network's own class, {len(found)} photos\n")
+    columns = {key: np.array([line[key] for line in found]) for key in found[0] if key != "id"}
+    rows = [[key, *(f"{c:.0f}" if key == "evaluations" else f"{c:.4f}" for c in (np.median(v), v.min(), v.max()))]
+            for key, v in columns.items()]  # fmt: skip
+    print_table(["", "median", "least", "most"], rows)
 
 
 def print_methods(found):
@@ -159,6 +182,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, default=12, help="photos")
+    parser.add_argument("--own", type=int, default=20, help="photos on which the default is compared with everywhere")
     parser.add_argument("--iterations", type=int, default=5, help="of the published schedule")
     parser.add_argument("--cache", type=Path, help="JSON lines: photos that are in it are not measured again")
     parser.add_argument("--compile", action="store_true", help="twice as fast after a minute")
@@ -167,6 +191,7 @@ def main():
     warnings.filterwarnings("ignore", category=UserWarning, module="captum")
     found = lines(args)
     print_refinement(found)
+    print_own(own_lines(args))
     print_methods(found)
     print_iterations(found, args.iterations)
     print_verdicts(found, args.iterations)

@@ -2,7 +2,9 @@
 
 FOLDER holds images/ and index.csv with a column `id`. Each photo is scored once under 8 independent streams of 1,024
 published masks and of 512 in nearly orthogonal pairs of complements; an estimator sees the first N of one stream, the
-default of those in pairs, and its reference is the mean over the 7 other streams of published masks.
+default of those in pairs, and its reference is the mean over the 7 other streams of published masks. A game on which 8
+streams leave open whether the default at 512 masks is better than raw RISE at 1,024 (a difference of less than two
+standard errors, whatever its sign, for either score) is scored under 32.
 """
 
 import os
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _rise_games import BATCH, LENGTH, MODELS, SCORES, SIDE, STREAMS, Network, games
+from _rise_games import BATCH, LENGTH, MODELS, MORE_STREAMS, SCORES, SIDE, Games, Network
 from localisation import Interval, print_table
 
 from xai_ext.methods._rise_estimators import ESTIMATORS, Moments
@@ -62,25 +64,27 @@ def references(found):
 
 
 def curves(game, score):
-    """{estimator: {N: mean r over the streams}}, the reliability of the reference, and the mean long run."""
-    found = [estimates(game, stream, score) for stream in range(STREAMS)]
+    """{estimator: {N: mean r over the streams}}, the reliability of the reference, and the mean long run.
+
+    Also by how much the default at `MOST` masks is better than raw RISE at `RAW_NUMBER`, with a standard error.
+    """
+    found = [estimates(game, stream, score) for stream in range(len(game.scores))]
     others, reliability = references(found)
     scale = {name: game.law().relative_variance if name == "beta" else 1.0 for name in ESTIMATORS}
-    curve = {
-        name: {
-            n: float(np.mean([correlation(maps[name, n], o / scale[name])
-                              for maps, o in zip(found, others, strict=True)]))
-            for n in NUMBERS
-            if (name, n) in found[0]
-        }
-        for name in ESTIMATORS
-    }  # fmt: skip
-    return {"curves": curve, "reliability": reliability}, others.mean(0)
+    r = {
+        (name, n): np.array([correlation(m[name, n], o / scale[name]) for m, o in zip(found, others, strict=True)])
+        for name, n in found[0]
+    }
+    curve = {name: {n: float(r[name, n].mean()) for n in NUMBERS if (name, n) in r} for name in ESTIMATORS}
+    two = r[DEFAULT, MOST], r[RAW, RAW_NUMBER]
+    margin = two[0].mean() - two[1].mean(), np.sqrt(sum(v.var(ddof=1) / len(v) for v in two))
+    return {"curves": curve, "reliability": reliability, "margin": [float(m) for m in margin]}, others.mean(0)
 
 
 def measure(game, cache):
     """(curves of one photo and network for both scores, long run of the probability), computed once."""
-    path = cache / f"{game.photo}.{game.model}.curves.npz"
+    streams = len(game.scores)
+    path = cache / f"{game.photo}.{game.model}.{streams}.curves.npz"
     if not path.exists():
         found = {name: curves(game, score) for score, name in enumerate(SCORES)}
         line = {name: curve for name, (curve, _) in found.items()}
@@ -88,7 +92,12 @@ def measure(game, cache):
     with np.load(path) as saved:
         line, reference = _with_numbers(json.loads(str(saved["line"]))), saved["reference"]
     mean = float(game.scores[..., 0].mean() / game.ends[1, 0])
-    return {"photo": game.photo, "model": game.model, "mean": mean, **line}, reference
+    return {"photo": game.photo, "model": game.model, "mean": mean, "streams": streams, **line}, reference
+
+
+def undecided(line):
+    """Whether the difference that matters is less than two standard errors, for either score."""
+    return any(abs(of_score["margin"][0]) < 2 * of_score["margin"][1] for of_score in (line[s] for s in SCORES))
 
 
 def _with_numbers(line):
@@ -161,11 +170,11 @@ def print_needed(lines, score):
     print(f"Masks at which `{DEFAULT}` reaches the correlation of {', '.join(raw)} at {RAW_NUMBER}:\n")
     found = {name: np.array([_needed(line[score]["curves"], name) for line in lines]) for name in raw}
     rows = [
-        [line["photo"], line["model"], f"{line['mean']:.3f}", f"{line[score]['reliability']:.3f}",
+        [line["photo"], line["model"], str(line["streams"]), f"{line['mean']:.3f}", f"{line[score]['reliability']:.3f}",
          *("" if np.isnan(found[name][i]) else f"{found[name][i]:.0f}" for name in raw)]
         for i, line in enumerate(lines)
     ]  # fmt: skip
-    print_table(["photo", "network", "mean f / f(x)", "reliability", *raw], rows)
+    print_table(["photo", "network", "streams", "mean f / f(x)", "reliability", *raw], rows)
     for name in raw:
         n = found[name][~np.isnan(found[name])]
         worst, median = n.max(), np.median(n)
@@ -197,8 +206,14 @@ def report(lines):
 
 def results(args):
     """One line per photo and network."""
-    all_games = list(games(args.folder, args.cache, args.limit, compiled=args.compile))
-    lines, long_runs = zip(*(measure(game, args.cache) for game in all_games), strict=True)
+    games, found = Games(args.folder, args.cache, compiled=args.compile), []
+    for game in games.all(args.limit):
+        line, long_run = measure(game, args.cache)
+        if undecided(line):
+            game = games.one(game.photo, game.model, MORE_STREAMS)
+            line, long_run = measure(game, args.cache)
+        found.append((game, line, long_run))
+    all_games, lines, long_runs = zip(*found, strict=True)
     add_peers(lines, all_games, long_runs, args)
     return lines
 

@@ -1,5 +1,7 @@
 """The demo model, whose ReLU6 modules are called twice: budgets, and Captum's methods as shipped and prepared."""
 
+import os
+
 import pytest
 
 from xai_ext.models import load
@@ -8,6 +10,7 @@ from xai_ext.study.inputs import read_image
 from xai_ext.study.methods import all_methods
 from xai_ext.study.unit import Look, Terms, make_scene, run_unit
 
+FULL = pytest.mark.skipif(os.environ.get("XAI_EXT_BATTERY") != "full", reason="minutes; XAI_EXT_BATTERY=full runs it")
 pytestmark = [pytest.mark.real_model, pytest.mark.slow]
 HOOKED = "captum.DeepLift,captum.InputXGradient,captum.GuidedBackprop,captum.Saliency,captum.LRP,captum.GuidedGradCam"
 OPTIONS = {"repeats": 1, "metric_steps": 2, "batch_size": 4, "segments": "grid:5x5"}
@@ -34,8 +37,10 @@ class Counter:
         self.backward += len(gradient)
 
 
-def test_no_method_costs_more_than_its_budget(scene):
-    terms = Terms(61, n_steps=2)  # odd: what pairs evaluations must leave one
+# odd ones too: what pairs evaluations must leave one
+@pytest.mark.parametrize("budget", [61, pytest.param(60, marks=FULL), pytest.param(200, marks=FULL)])
+def test_no_method_costs_more_than_its_budget(scene, budget):
+    terms = Terms(budget, n_steps=2)
     for method in all_methods():
         counter = Counter(scene.classifier.module)
         found = run_unit(method, scene, 0, terms)
@@ -44,7 +49,7 @@ def test_no_method_costs_more_than_its_budget(scene):
         if "relu" in method.needs or method.name in ("captum.DeepLift", "captum.LRP"):
             continue  # through a copy, where no hook of ours counts; tested with the counted model
         spent = counter.forward - found.metric_rows + 2 * counter.backward
-        assert spent == found.cost <= 61, method.name
+        assert spent == found.cost <= budget, method.name
 
 
 def test_prepared_deep_lift_sums_to_the_gain_and_guided_methods_are_guided():
