@@ -26,7 +26,6 @@ from xai_ext.study.methods import choose_methods
 from xai_ext.study.unit import Look, Terms, make_scene, run_unit
 
 SEEDS = 3
-BUDGET = 200
 REFERENCES = ("random_segments", "center")
 
 
@@ -36,9 +35,9 @@ def classifier(side):
     return Classifier(network("lite0"), preprocess, output="logits")
 
 
-def measured(path, model):
+def measured(path, model, budget):
     """Method -> SRG per run; None where a method gave no map."""
-    scene, terms = make_scene(inputs.read_image(str(path)), model, Look()), Terms(BUDGET)
+    scene, terms = make_scene(inputs.read_image(str(path)), model, Look()), Terms(budget)
     found = {}
     for method in choose_methods("default"):
         runs = [run_unit(method, scene, repeat, terms) for repeat in range(n_runs(method, SEEDS))]
@@ -58,7 +57,7 @@ def lines(args):
         if name not in known:
             start = time.perf_counter()
             (path,) = (args.folder / "images").glob(f"{name}.*")
-            known[name] = measured(path, model)
+            known[name] = measured(path, model, args.budget)
             print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
             if args.cache:
                 with args.cache.open("a", encoding="utf-8") as file:
@@ -93,10 +92,10 @@ def lost(found, method, reference):
     return sum(m < r for m, r in both), len(both)
 
 
-def report(found, side):
+def report(found, side, budget):
     """Prints; there is no threshold."""
     pairs, winners, n = reordered(found)
-    print(f"{len(found)} photos at {side} px, budget {BUDGET}, {SEEDS} seeds, SRG of the logit, 50 SLIC regions.\n")
+    print(f"{len(found)} photos at {side} px, budget {budget}, {SEEDS} seeds, SRG of the logit, 50 SLIC regions.\n")
     print(f"One seed orders {pairs:.1%} of {n} pairs with a method that draws otherwise than the mean of {SEEDS};")
     print(f"it names another best method in {winners:.0%} of {SEEDS * len(found)} cases.\n")
     print("| method | mean SRG | sd over seeds | loses to random segments | loses to the centre |")
@@ -115,11 +114,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--limit", type=int, default=20)
+    parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--side", type=int, default=112)
     parser.add_argument("--cache", type=Path, help="JSON lines, one per photo; resumes")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    report(lines(args), args.side)
+    report(lines(args), args.side, args.budget)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from xai_ext.methods._rise_surrogate import Regression
 
 NUMBERS = (64, 128, 256, 512, 1024)
 PEER_NUMBERS = (256, 1024)
+PEER_RUNS = 8
 PEERS = ("captum_rise", "xaitk_saliency")
 RAW, RAW_NUMBER, DEFAULT = "rise", 1024, "surrogate"
 MOST, MOST_MEDIAN = 512, 256
@@ -115,30 +116,40 @@ def scripted(model, path):
     torch.jit.freeze(traced).save(str(path))
 
 
-def peer_maps(python, package, model, of_model):
+def peer_maps(python, package, model, of_model, counts):
     """Maps (photos, numbers, SIDE * SIDE), by the interpreter of the package's environment."""
     with tempfile.TemporaryDirectory() as folder:
         network, images, out = (Path(folder) / name for name in ("network.pt", "images.npz", "out.npz"))
         scripted(model, network)
         np.savez(images, images=torch.cat([g.x for g in of_model]).numpy(), targets=[g.target for g in of_model])
-        numbers = ",".join(map(str, PEER_NUMBERS))
+        numbers = ",".join(map(str, counts))
         command = [python, str(HERE / "_rise_peer.py"), package, network, images, out, "--numbers", numbers]
         subprocess.run([str(c) for c in command], check=True, capture_output=True)
         with np.load(out) as found:
-            return found["maps"].reshape(len(of_model), len(PEER_NUMBERS), -1)
+            return found["maps"].reshape(len(of_model), len(counts), -1)
 
 
 def add_peers(lines, all_games, long_runs, args):
-    """Curves of other packages; one run per number of masks."""
+    """Curves of other packages; one run per number of masks, more at `RAW_NUMBER` on games that were undecided."""
     given = [p for p in PEERS if getattr(args, p)]
     for package, model in ((p, m) for p in given for m in args.peer_networks):
         mine = [i for i, g in enumerate(all_games) if g.model == model]
-        path = args.cache / f"{package}.{model}.{len(mine)}.npy"
-        if not path.exists():
-            np.save(path, peer_maps(getattr(args, package), package, model, [all_games[i] for i in mine]))
-        for i, maps in zip(mine, np.load(path), strict=True):
+        runs = _peer_runs(package, model, [all_games[i] for i in mine], args)
+        for i, maps in zip(mine, runs, strict=True):
             r = {n: correlation(m, long_runs[i]) for n, m in zip(PEER_NUMBERS, maps, strict=True)}
+            if lines[i]["streams"] == MORE_STREAMS:
+                more = _peer_runs(package, model, [all_games[i]] * PEER_RUNS, args, all_games[i].photo + ".")
+                r[RAW_NUMBER] = float(np.mean([correlation(m[-1], long_runs[i]) for m in more]))
             lines[i]["probability"]["curves"][package] = r
+
+
+def _peer_runs(package, model, of_games, args, photo=""):
+    """Maps (games, numbers, SIDE * SIDE), the same game with another seed each time; of one photo the last number."""
+    path = args.cache / f"{package}.{model}.{photo}{len(of_games)}.npy"
+    if not path.exists():
+        numbers = PEER_NUMBERS[-1:] if photo else PEER_NUMBERS
+        np.save(path, peer_maps(getattr(args, package), package, model, of_games, numbers))
+    return np.load(path)
 
 
 def needed(curve, level):
