@@ -226,7 +226,11 @@ def test_a_segmentation_numbers_its_regions_without_gaps_or_is_a_documented_erro
 @given(st.data())
 def test_an_image_has_its_channels_last_whatever_its_form(data):
     image, shape = data.draw(pictures())
-    array = segmentation.channels_last(image)
+    try:
+        array = segmentation.channels_last(image)
+    except InputTypeError:
+        assert image.dtype.kind == "c"
+        return
     assert array.shape[:2] == shape
     first = image if isinstance(image, np.ndarray) else image.double().numpy()
     spatial = first if isinstance(image, np.ndarray) else np.moveaxis(first.reshape(-1, *shape), 0, -1)
