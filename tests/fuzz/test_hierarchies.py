@@ -80,10 +80,10 @@ def regions(draw, shape):
     }[how]  # fmt: skip
 
 
-def assert_tree(tree, n, area):
+def assert_tree(tree, n, area, heights=1):
     """By definition: SciPy's check of the linkage, and nodes that are the unions of their children."""
     assert (tree.n_players, tree.merges.shape) == (n, (n - 1, 4))
-    assert n == 1 or is_valid_linkage(tree.merges)
+    assert n == 1 or is_valid_linkage(tree.merges * [1, 1, heights, 1])
     assert tree.areas.sum() == area
     below = [{i} for i in range(n)]
     for a, b in tree.merges[:, :2].astype(int):
@@ -190,8 +190,8 @@ def test_malformed_merges_are_refused_or_a_valid_tree(data):
         assert str(error)
         return
     linkage = np.asarray(given, dtype=float)
-    assert len(linkage) == 0 or is_valid_linkage(linkage * [1, 1, 0, 1])  # heights are the user's own
-    assert_tree(tree, len(linkage) + 1, len(linkage) + 1)
+    assert len(linkage) == 0 or is_valid_linkage(linkage * [1, 1, 0, 1])
+    assert_tree(tree, len(linkage) + 1, len(linkage) + 1, heights=0)  # which are the user's own
 
 
 SETTINGS = {
