@@ -33,6 +33,9 @@ def one_score(images):
     return scores(images)[:, 1]
 
 
+BROKEN = [lambda x: np.full(len(x), np.nan), lambda x: scores(x)[1:], lambda x: None]
+
+
 @st.composite
 def rows(draw):
     """Images (N, H, W, C), N = 1 or 2, of any dtype and order in memory."""
@@ -127,13 +130,15 @@ def test_the_drop_in_for_lime_explains_any_image_or_is_a_documented_error(data):
     images = data.draw(rows())
     image = data.draw(st.sampled_from([images[0], images[0][..., 0]]))
     labels = data.draw(labels_of(image.shape[:2]))
-    function = data.draw(st.sampled_from([scores, one_score]))
+    function = data.draw(st.sampled_from([scores, one_score, *BROKEN]))
     sampler = data.draw(st.sampled_from([*SAMPLERS, "none of ours"]))
     settings = {
         "num_samples": data.draw(st.integers(1, 60)), "num_features": data.draw(st.sampled_from([1, 3, 100])),
         "top_labels": data.draw(st.sampled_from([None, 1, 2])), "hide_color": data.draw(st.sampled_from([None, 0, 1])),
         "labels": data.draw(st.sampled_from([(0,), (1,), ()])), "batch_size": data.draw(st.sampled_from([1, 7, 50])),
-        "segmentation_fn": None if labels is None else lambda _: labels,
+        "segmentation_fn": data.draw(st.sampled_from(
+            [None, lambda x: "abc", lambda x: np.ones((2, 3)) / 2] if labels is None else [lambda x: labels]
+        )),
     }  # fmt: skip
     before = image.copy()
     with pytest.MonkeyPatch.context() as patch:
@@ -181,13 +186,16 @@ def test_a_module_as_a_numpy_function_answers_as_the_module_does(data):
     channels = images.shape[1] if first else images.shape[-1]
     module = nn.Sequential(nn.Conv2d(channels, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(dtype)
     settings = data.draw(st.fixed_dictionaries({}, optional={
-        "scale": st.sampled_from([1 / 255, 2.0]), "mean": st.just([0.5] * channels), "std": st.just([0.25] * channels),
+        "scale": st.sampled_from([1 / 255, 2.0]), "mean": st.sampled_from([[0.5] * channels, (0.5,), [0.5] * 9, 0.5]),
+        "std": st.sampled_from([[0.25] * channels, [0.25], [0.0] * channels, [np.nan]]),
         "batch_size": st.sampled_from([1, 5, 0, 2.0]), "layout": st.sampled_from(["channels_last", "other"]),
     }))  # fmt: skip
     if first:
         settings["layout"] = "channels_first"
     try:
-        function = as_numpy_function(LogitsOf(Named(module), argument="pixel_values"), **settings)
+        field = data.draw(st.sampled_from(["logits", "logits", "scores"]))
+        function = as_numpy_function(LogitsOf(Named(module), argument="pixel_values", field=field), **settings)
+        before, found = images.copy(), function(images)
     except DOCUMENTED as error:
         assert str(error)
         return
@@ -195,8 +203,6 @@ def test_a_module_as_a_numpy_function_answers_as_the_module_does(data):
     x = (x if first else x.movedim(-1, 1)) * settings.get("scale", 1)
     x = (x - (0.5 if "mean" in settings else 0)) / (0.25 if "std" in settings else 1)
     expected = module(x).detach().numpy()
-    before = images.copy()
-    found = function(images)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * (1 + np.abs(expected).max()))
     np.testing.assert_array_equal(images, before)
     assert not torch.is_inference(function.on_tensor(torch.from_numpy(images.copy())))
@@ -206,9 +212,18 @@ def test_a_module_as_a_numpy_function_answers_as_the_module_does(data):
 def test_any_photo_becomes_an_input_of_the_models_size_and_its_mask_goes_along(data):
     width, height = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 40))
     mode = data.draw(st.sampled_from(["RGB", "L", "RGBA", "1", "P", "CMYK", "I;16", "F"]))
-    size = data.draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
-    how = data.draw(st.sampled_from(["nearest", "bilinear", "bicubic"]))
-    preprocess = Preprocess(size, data.draw(st.integers(1, 20)), (0.5,) * 3, (0.25,) * 3, how)
+    size = data.draw(st.tuples(st.integers(0, 12), st.integers(1, 12)))
+    how, std = (
+        data.draw(st.sampled_from(["nearest", "bilinear", "bicubic", "lanczos", "best"])),
+        data.draw(st.sampled_from([0.25, 0])),
+    )
+    try:
+        preprocess = Preprocess(
+            size, data.draw(st.integers(0, 20)), (0.5,) * data.draw(st.integers(2, 3)), (std,) * 3, how
+        )
+    except InputError as error:
+        assert str(error)
+        return
     photo = Image.new(mode, (width, height))
     classifier = Classifier(nn.Flatten(), preprocess, data.draw(st.sampled_from([None, ["cat"]])))
     x = classifier.on(None).input_of(photo)
