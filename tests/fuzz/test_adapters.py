@@ -114,6 +114,23 @@ def test_plain_shap_on_our_tree_is_complete_and_equal_inside_a_region(data):
             np.testing.assert_allclose(inside, np.broadcast_to(inside[:1], inside.shape), rtol=1e-6, atol=1e-9)
 
 
+@given(st.data())
+def test_plain_shap_on_our_segments_is_complete_and_exact_for_sums(data):
+    shape = data.draw(st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(2, 4), st.integers(1, 3)))
+    images = np.random.default_rng(data.draw(SEEDS)).normal(size=shape)
+    masker = Segments(images[0], data.draw(st.sampled_from([0.25, "mean"])))
+    function, pixels = data.draw(st.sampled_from([scores, one_score])), shape[1] * shape[2]
+    state = np.random.get_state()
+    found = shap.Explainer(function, masker, seed=0)(images, max_evals=2 * pixels + 1, silent=True)
+    np.random.set_state(state)  # SHAP's permutations draw from it
+    assert found.values.shape == (*shape[:3], 1, *((3,) if function is scores else ()))
+    total = found.values.sum((1, 2, 3)) + found.base_values
+    np.testing.assert_allclose(total, function(images), rtol=1e-6, atol=1e-6)
+    if function is scores:  # the first output is a sum: every pixel is worth what it adds
+        fills = np.stack([masker.baseline_of(image) for image in images])
+        np.testing.assert_allclose(found.values[..., 0, 0], (images - fills).sum(-1), atol=1e-9)
+
+
 class Quiet:
     """lime's progress bar goes nowhere."""
 
