@@ -72,7 +72,7 @@ def tables(draw, n):
     """A game of n players as a table: random, monotone, additive, with ties, zero."""
     rng = np.random.default_rng(draw(SEEDS))
     coalitions = np.arange(2**n)[:, None] >> np.arange(n) & 1
-    kind = draw(st.sampled_from(["random", "monotone", "additive", "ties", "zero", "huge"]))
+    kind = draw(st.sampled_from(["random", "monotone", "additive", "ties", "zero", "huge", "tiny"]))
     return {
         "random": rng.normal(size=2**n),
         "monotone": (coalitions @ rng.random(n)) ** 2,
@@ -80,6 +80,7 @@ def tables(draw, n):
         "ties": rng.integers(0, 2, 2**n).astype(float),
         "zero": np.zeros(2**n),
         "huge": rng.normal(size=2**n) * 1e12,
+        "tiny": rng.normal(size=2**n) * 1e-310,
     }[kind]
 
 

@@ -95,3 +95,20 @@ class TestInpaint(BaselineLaws):
         damaged = x.clone()
         damaged[:, :, 4:7, 4:7] = 100.0
         torch.testing.assert_close(baselines.inpaint(damaged, hole), x, rtol=0, atol=0.05)
+
+
+class TestWhatCannotBeInpainted:
+    def test_nothing_is_filled_without_surroundings(self):
+        with pytest.raises(ValueError, match="covers the whole image"):
+            baselines.inpaint(torch.rand(1, 1, 4, 5), np.ones((4, 5)))
+
+    def test_nothing_is_continued_from_infinity(self):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            baselines.inpaint(torch.full((1, 1, 4, 5), float("inf")))
+
+    def test_a_mask_broadcasts_and_other_ranks_have_a_frame_too(self):
+        x = torch.rand(1, 1, 6, 7)
+        whole = np.tile(np.arange(7) % 3 == 0, (6, 1))
+        torch.testing.assert_close(baselines.inpaint(x, whole[0]), baselines.inpaint(x, whole))
+        line = torch.rand(1, 1, 40)
+        assert (baselines.inpaint(line) == line).nonzero()[:, 2].tolist() == [0, 1, 38, 39]  # a sixteenth

@@ -58,3 +58,9 @@ def test_the_owner_is_what_is_behind_wrappers():
     assert owner(functools.partial(BoundForward(module, 3), 1))[0] is module
     assert owner(module.forward) == (module, "forward")
     assert owner(numpy_forward(function))[0] is function
+
+
+@pytest.mark.parametrize("answer", [None, "abc", [1j]])
+def test_an_answer_without_real_numbers_is_refused(answer):
+    with pytest.raises(TypeError, match="the model must return an array of real numbers"):
+        numpy_forward(lambda images: answer)(torch.ones(1, 2, 3, 3))

@@ -10,6 +10,7 @@ import torch
 from sklearn.linear_model import Lasso, LinearRegression
 
 from xai_ext import attr, explainers
+from xai_ext._checks import InputError
 from xai_ext.lime_image import StratifiedLimeImageExplainer
 from xai_ext.maskers import Segments
 from xai_ext.methods.lime import Linear, Ridge
@@ -127,3 +128,18 @@ def test_a_surrogate_that_is_not_says_nothing(host):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         host(Sums(squares()), Ridge(1.0))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_lime_segments_images_of_any_channels_by_itself(channels):
+    image = np.random.default_rng(0).random((12, 14, channels))
+    explainer = StratifiedLimeImageExplainer(random_state=0)
+    found = explainer.explain_instance(image, lambda x: x.mean((1, 2, 3)), labels=(0,), top_labels=None, num_samples=20)
+    assert found.segments.shape == (12, 14)
+
+
+def test_a_label_beyond_the_classifiers_outputs_is_refused():
+    explainer = StratifiedLimeImageExplainer(random_state=0)
+    with pytest.raises(InputError, match="labels must index the classifier's 1 outputs, got 1"):
+        explainer.explain_instance(np.ones((4, 4, 3)), lambda x: x.mean((1, 2, 3)), labels=(1,), top_labels=None)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from xai_ext import segmentation
+from xai_ext._checks import InputError
 from xai_ext.segmentation import grid, pixels, quickshift, relabelled, slic
 
 
@@ -94,3 +95,29 @@ def test_relabelling_closes_gaps_and_keeps_regions():
 def test_every_segmentation_has_a_law_class():
     tested = {c.__dict__["segment"].__func__ for c in SegmentationLaws.__subclasses__()}
     assert tested == {segmentation.pixels, segmentation.grid, segmentation.slic, segmentation.quickshift}
+
+
+class TestWhatIsNoPlainImage:
+    def test_bfloat16_is_read_as_float32(self):
+        x = torch.tensor([[[0.5, 2.0], [1.0, 3.0]]], dtype=torch.bfloat16)
+        np.testing.assert_array_equal(segmentation.channels_last(x)[:, :, 0], [[0.5, 2], [1, 3]])
+        assert segmentation.slic(x).shape == (2, 2)
+
+    @pytest.mark.parametrize("dtype", [complex, object, "U1"])
+    def test_other_than_real_numbers_are_refused(self, dtype):
+        with pytest.raises(TypeError, match="must hold real numbers"):
+            segmentation.slic(np.ones((3, 3), dtype))
+
+    @pytest.mark.parametrize("segment", [segmentation.slic, segmentation.quickshift])
+    def test_the_range_of_the_values_may_be_larger_than_a_float(self, segment):
+        x = np.where(np.arange(64).reshape(8, 8) % 8 < 4, -1.7e308, 1.7e308)
+        np.testing.assert_array_equal(segment(x), segment((x > 0).astype(float)))
+
+    def test_an_empty_image_is_refused(self):
+        with pytest.raises(ValueError, match="at least one pixel"):
+            segmentation.slic(np.ones((0, 3)))
+
+    @pytest.mark.parametrize("settings", [{"kernel_size": 0.5}, {"ratio": np.nan}, {"ratio": 2.0}, {"seed": -1}])
+    def test_settings_of_quickshift_outside_their_range_are_refused(self, settings):
+        with pytest.raises(InputError, match=f"{next(iter(settings))} must"):
+            segmentation.quickshift(np.ones((4, 4)), **settings)

@@ -127,7 +127,13 @@ class NumpyForward:
     def __call__(self, images: Tensor) -> Tensor:
         if self.layout == "channels_last":
             images = images.movedim(1, -1)
-        return torch.from_numpy(np.ascontiguousarray(self.function(images.detach().cpu().numpy())))
+        answer = self.function(images.detach().cpu().numpy())
+        scores = np.ascontiguousarray(answer)
+        if scores.dtype.kind not in "biuf":
+            raise InputTypeError(
+                f"the model must return an array of real numbers, one row per image, got {type(answer).__name__}"
+            )
+        return torch.from_numpy(scores)
 
 
 def numpy_forward(function: Callable[[AnyArray], Any], layout: Layout = "channels_last") -> NumpyForward:

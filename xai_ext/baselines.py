@@ -75,6 +75,11 @@ def inpaint(x: Tensor, mask: Tensor | AnyArray | None = None) -> Tensor:
 
     hole = _inside_frame(x.shape[2:]) if mask is None else np.asarray(mask, dtype=bool)
     check_broadcasts("mask", hole.shape, tuple(x.shape[2:]))
+    if hole.all():
+        raise InputError("the mask covers the whole image: there are no surroundings to fill it from")
+    if not bool(x.isfinite().all()):
+        raise InputError("the image holds NaN or infinite values: nothing can be continued from them")
+    hole = np.array(np.broadcast_to(hole, x.shape[2:]))  # scikit-image wants to write
     images = x.detach().cpu().double().movedim(1, -1).numpy()
     filled = np.stack([inpaint_biharmonic(image, hole, channel_axis=-1) for image in images])
     return _like(torch.from_numpy(filled).movedim(-1, 1), x)
@@ -83,7 +88,7 @@ def inpaint(x: Tensor, mask: Tensor | AnyArray | None = None) -> Tensor:
 def _inside_frame(shape: torch.Size) -> AnyArray:
     hole = np.zeros(tuple(shape), dtype=bool)
     width = max(1, min(shape) // 16)
-    hole[width:-width, width:-width] = True
+    hole[(slice(width, -width),) * len(shape)] = True
     return hole
 
 

@@ -155,8 +155,9 @@ class StratifiedLimeImageExplainer(LimeImageExplainer):  # type: ignore[misc]
     ) -> IntArray:
         """Segments 0..n-1, whatever their numbers were."""
         if segmentation_fn is None:
+            lab = {} if image.shape[-1] == 3 else {"convert2lab": False}
             segmentation_fn = SegmentationAlgorithm(
-                "quickshift", kernel_size=4, max_dist=200, ratio=0.2, random_seed=random_seed
+                "quickshift", kernel_size=4, max_dist=200, ratio=0.2, random_seed=random_seed, **lab
             )
         segments = np.asarray(segmentation_fn(image))
         if segments.shape != image.shape[:2]:
@@ -190,6 +191,9 @@ class _WeightedBase(LimeBase):  # type: ignore[misc]
         model_regressor: Any = None,
     ) -> Any:
         """The result of lime for one label."""
+        n_labels = neighborhood_labels.shape[1]
+        if not -n_labels <= label < n_labels:
+            raise InputError(f"labels must index the classifier's {n_labels} outputs, got {label}")
         weights = self._weights(neighborhood_data.astype(bool), distances)
         base = LimeBase(lambda _: weights, self.verbose, self.random_state)
         result = base.explain_instance_with_data(

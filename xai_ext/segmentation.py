@@ -7,9 +7,10 @@ particular; pass them as ``labels``, or to Captum as ``feature_mask=torch.from_n
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from xai_ext._checks import InputError, check_at_least, check_positive
+from xai_ext._checks import InputError, InputTypeError, check_at_least, check_positive
 from xai_ext._types import AnyArray, FloatArray, IntArray
 
 Image = Tensor | AnyArray
@@ -83,7 +84,7 @@ def quickshift(
     ----------
     image : Tensor (C, H, W) or (1, C, H, W), or array (H, W) or (H, W, C)
         As for `slic`.
-    kernel_size : float
+    kernel_size : float >= 1
         Width of the Gaussian of the density estimate, pixels.
     max_dist : float
         Cut of the tree of modes; larger = fewer regions.
@@ -99,13 +100,17 @@ def quickshift(
     from skimage.segmentation import quickshift as skimage_quickshift
 
     array = _scaled(image)
+    if check_positive("kernel_size", kernel_size) < 1:
+        raise InputError(f"kernel_size must be at least 1 pixel, got {kernel_size}")
+    if not 0 <= ratio <= 1:
+        raise InputError(f"ratio must lie in 0..1, got {ratio}")
     labels = skimage_quickshift(
         array,
-        kernel_size=check_positive("kernel_size", kernel_size),
+        kernel_size=kernel_size,
         max_dist=check_positive("max_dist", max_dist),
         ratio=ratio,
         convert2lab=array.shape[-1] == 3,
-        rng=seed,
+        rng=check_at_least("seed", seed, 0),
         channel_axis=-1,
     )
     return relabelled(labels)
@@ -118,17 +123,24 @@ def relabelled(labels: AnyArray) -> IntArray:
 
 
 def channels_last(image: Image) -> AnyArray:
-    """The image as an array (H, W, C), in its own dtype."""
+    """The image as an array (H, W, C), in its own dtype; bfloat16 as float32."""
     if isinstance(image, Tensor):
         if image.dim() == 4 and image.shape[0] == 1:
             image = image[0]
         if image.dim() != 3:
             raise InputError(f"an image tensor must be (C, H, W) or (1, C, H, W), got {tuple(image.shape)}")
-        return np.asarray(image.detach().cpu().movedim(0, -1).numpy())
+        tensor = image.detach().cpu().movedim(0, -1)
+        return _real((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())  # NumPy has no bfloat16
     array = np.asarray(image)
     if array.ndim not in (2, 3):
         raise InputError(f"an image array must be (H, W) or (H, W, C), got {array.shape}")
-    return array if array.ndim == 3 else array[:, :, None]
+    return _real(array if array.ndim == 3 else array[:, :, None])
+
+
+def _real(array: AnyArray) -> AnyArray:
+    if array.dtype.kind not in "biuf":
+        raise InputTypeError(f"an image must hold real numbers, got {array.dtype}; fix: image.astype(numpy.float64)")
+    return array
 
 
 def _spatial(image: Image) -> tuple[int, int]:
@@ -138,7 +150,15 @@ def _spatial(image: Image) -> tuple[int, int]:
 
 def _scaled(image: Image) -> FloatArray:
     array = channels_last(image).astype(np.float64)
+    if 0 in array.shape:
+        raise InputError(f"the image must have at least one pixel and one channel, got (H, W, C) = {array.shape}")
     if not np.isfinite(array).all():
         raise InputError("the image holds NaN or infinite values: it cannot be segmented")
-    low, high = array.min(), array.max()
-    return (array - low) / (high - low) if high > low else np.zeros_like(array)
+    return _by_range(array)
+
+
+def _by_range(values: FloatArray) -> FloatArray:
+    """Finite values in 0..1; 0 where all are equal."""
+    half = values / 2  # the range of finite numbers may be infinite
+    low, high = half.min(), half.max()
+    return (half - low) / (high - low) if high > low else np.zeros_like(values)

@@ -105,3 +105,11 @@ def test_nan_is_an_error():
 def test_an_image_without_pixels_is_an_error():
     with pytest.raises(ValueError, match=r"at least one pixel and one channel, got \(H, W, C\) = \(0, 4, 3\)"):
         channels(np.zeros((0, 4, 3)))
+
+
+def test_values_beyond_float32_are_refused_where_they_are_not_scaled():
+    with pytest.raises(ValueError, match="must be at most"):
+        channels(np.full((2, 2), 1e300), "raw", quantize=False)
+    assert channels(np.full((2, 2), 1e300), "raw").max() == 255
+    x = np.array([[-1.7e308, 1.7e308]])
+    np.testing.assert_array_equal(channels(x)[0, :, 0], [0, 255])

@@ -160,3 +160,11 @@ def test_one_player_is_a_tree():
 def test_an_id_too_large_for_an_integer_is_refused():
     with pytest.raises(ValueError, match=r"below 2\*\*53"):
         Hierarchy.from_merges(np.array([[0, 2.0**63, 0, 2]]))
+
+
+@pytest.mark.parametrize("table", ["abcd", {}, [[0, 1, 1, 2], [3]], np.zeros((1, 4), complex), [["a"] * 4]])
+def test_what_holds_no_real_numbers_is_refused(table):
+    with pytest.raises(TypeError, match="merges must be an array of real numbers"):
+        Hierarchy.from_merges(table)
+    with pytest.raises(TypeError, match="areas must be an array of real numbers"):
+        Hierarchy.from_merges([[0, 1, 1, 2]], table)

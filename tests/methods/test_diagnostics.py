@@ -7,6 +7,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
 from tests.games import additive, bent, game_of, xor_and
+from xai_ext.methods._diagnostics import of_scores
 from xai_ext.methods._report import Report, extended
 from xai_ext.methods.lime import Cosine, Linear, Ridge, Select, Top, lime
 from xai_ext.samplers import Antithetic, Bernoulli, Stratified
@@ -213,3 +214,8 @@ def test_further_entries_leave_late_ones_late():
 def test_draws_without_any_weight_predict_nothing():
     explanation = lime(game_of(bent(N), N), Bernoulli(), budget=50, kernel=lambda z: z.all(1) * 1.0, rng=0)
     assert np.isnan(explanation.diagnostics["score_cv"]).all()
+
+
+def test_a_range_over_a_score_that_is_nearly_nothing_is_infinite():
+    found = of_scores(np.array([[0.0], [1.0]]), np.array([5e-310]), np.array([0.0]))
+    assert found["response_coverage"] == np.inf

@@ -59,3 +59,19 @@ def test_logits_of_reduces_an_object_to_its_tensor(argument):
 
     x = torch.rand(2, 3)
     assert torch.equal(LogitsOf(Model(), argument=argument)(x), x)
+
+
+class TestWhatDoesNotFitTheImages:
+    @pytest.mark.parametrize("wrong", [{"mean": 0.5}, {"mean": [np.nan]}, {"std": [0.0]}])
+    def test_it_is_refused_before_the_module_runs(self, wrong):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must hold one finite number per channel"):
+            as_numpy_function(nn.Flatten(), **wrong)
+
+    def test_as_many_numbers_as_channels(self):
+        function = as_numpy_function(nn.Flatten(), mean=[0.5, 0.5])
+        with pytest.raises(ValueError, match="must have 3 numbers"):
+            function(np.ones((1, 2, 2, 3), np.float32))
+
+    def test_an_answer_without_the_field_is_named(self):
+        with pytest.raises(ValueError, match="Tensor, has no 'logits'"):
+            LogitsOf(nn.Flatten())(torch.ones(1, 2, 2))

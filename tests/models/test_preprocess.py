@@ -32,3 +32,13 @@ def test_the_input_is_normalised_per_channel():
 def test_an_alpha_channel_and_a_palette_are_read_as_rgb():
     for mode in ("RGBA", "P", "CMYK"):
         assert PREPROCESS(Image.new(mode, (12, 12))).shape == (1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": (0, 3)}, {"resize": 0}, {"mean": (0.5,) * 2}, {"std": (1, 0, 1)}, {"std": (np.nan,) * 3},
+     {"interpolation": "best"}],
+)  # fmt: skip
+def test_settings_that_no_photo_can_follow_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Preprocess(**{"size": (4, 4), "resize": 5, "mean": (0.5,) * 3, "std": (0.5,) * 3} | wrong)

@@ -4,13 +4,24 @@ from typing import Any
 
 import numpy as np
 
-from xai_ext._checks import InputError
+from xai_ext._checks import InputError, InputTypeError
 from xai_ext._types import FloatArray, IntArray
+
+
+def _numbers(name: str, given: Any) -> FloatArray:
+    """A copy as float64: the caller's array stays the caller's."""
+    try:
+        array = np.asarray(given)
+        if array.dtype.kind in "biufO":
+            return np.array(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise InputTypeError(f"{name} must be an array of real numbers, got {str(given)[:80]!r}")
 
 
 def check_merges(merges: Any) -> tuple[IntArray, FloatArray]:
     """Children (n-1, 2), smaller id first, and the table itself, if it is a topological linkage."""
-    table = np.array(merges, dtype=np.float64)  # a copy: the caller's table stays the caller's
+    table = _numbers("merges", merges)
     if table.ndim != 2 or table.shape[1] != 4:
         raise InputError(
             "merges must be a SciPy linkage of shape (n-1, 4) with rows [id, id, height, players], "
@@ -54,7 +65,7 @@ def check_counts(table: FloatArray, sizes: IntArray) -> None:
 
 def check_areas(areas: Any, n: int) -> FloatArray:
     """Positive areas (n,), None = ones."""
-    array = np.ones(n) if areas is None else np.array(areas, dtype=np.float64)
+    array = np.ones(n) if areas is None else _numbers("areas", areas)
     if array.shape != (n,):
         raise InputError(f"areas must have shape ({n},), one per player, got {array.shape}")
     if not (np.isfinite(array) & (array > 0)).all():

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
 from xai_ext._types import AnyArray, FloatArray
-from xai_ext.segmentation import Image, channels_last
+from xai_ext.segmentation import Image, _by_range, channels_last
 
 _LAB_OFFSET = np.array([0.0, 128.0, 128.0])
 _LAB_SCALE = np.array([255 / 100, 255 / 256, 255 / 256])
+_LARGEST = float(np.finfo(np.float32).max)
 _FLOAT32_SLACK = 1e-4  # 255 * (byte / 255 in float32) is within 2e-5 of the byte
 
 
@@ -33,6 +34,11 @@ def channels(image: Image, color: str = "auto", *, quantize: bool = True, extra:
         scaled = np.concatenate([scaled, _extra(extra, array.shape[:2])], axis=2)
     if quantize:
         scaled = np.trunc(np.clip(scaled, 0, 255))
+    if np.abs(scaled).max() > _LARGEST:
+        raise InputError(
+            f"values of color='raw' and extra must be at most {_LARGEST:.1e}, got {np.abs(scaled).max():.1e}; "
+            "fix: scale them to about 0..255"
+        )
     return np.ascontiguousarray(scaled, dtype=np.float32)
 
 
@@ -55,7 +61,7 @@ def _unit(values: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         return values / 255
     if dtype.kind == "f" and low >= 0 and high <= 255:
         return _unrounded(values if high <= 1 else values / 255)
-    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+    return _by_range(values)
 
 
 def _unrounded(unit: FloatArray) -> FloatArray:

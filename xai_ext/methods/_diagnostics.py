@@ -116,4 +116,5 @@ def packed(coalitions: BoolArray) -> Any:
 def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     """The quotient, NaN where the denominator is 0."""
     out = np.full_like(denominator, np.nan, dtype=np.float64)
-    return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))
+    with np.errstate(over="ignore"):  # infinite over a score that is nearly nothing
+        return np.asarray(np.divide(numerator, denominator, out=out, where=denominator != 0))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_ext._checks import InputTypeError, check_at_least, check_choice
+from xai_ext._checks import InputError, InputTypeError, check_at_least, check_choice
 from xai_ext._types import AnyArray
 
 
@@ -99,8 +99,8 @@ def as_numpy_function(
     return NumpyFunction(
         module,
         scale,
-        None if mean is None else tuple(mean),
-        None if std is None else tuple(std),
+        _numbers("mean", mean),
+        _numbers("std", std),
         layout,
         None if device is None else torch.device(device),
         batch_size,
@@ -126,9 +126,23 @@ class LogitsOf(nn.Module):
     def forward(self, images: Tensor, *args: Any) -> Tensor:
         """The field of the module's answer, (N, ...)."""
         answer = self.module(images, *args) if self.argument is None else self.module(*args, **{self.argument: images})
+        if not hasattr(answer, self.field):
+            raise InputError(f"the module's answer, {type(answer).__name__}, has no {self.field!r}; fix: field=")
         output: Tensor = getattr(answer, self.field)
         return output
 
 
+def _numbers(name: str, values: Any) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    if np.ndim(values) != 1 or not np.isfinite(values).all() or (name == "std" and not np.all(values)):
+        raise InputError(f"{name} must hold one finite number per channel{', not 0' * (name == 'std')}, got {values!r}")
+    return tuple(values)
+
+
 def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:
+    if len(values) not in (1, x.shape[1]):
+        raise InputError(
+            f"mean and std must have {x.shape[1]} numbers, one per channel of {tuple(x.shape)}, got {values}"
+        )
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(-1, *(1,) * (x.dim() - 2))

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext._types import AnyArray, BoolArray
 
 
@@ -22,7 +23,7 @@ class Preprocess:
         Length of the shorter side before the crop, pixels.
     mean, std : tuple of 3 floats
         Of the normalisation, per RGB channel, in units of 0..1.
-    interpolation : {"nearest", "bilinear", "bicubic"}
+    interpolation : {"nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"}
     """
 
     size: tuple[int, int]
@@ -30,6 +31,16 @@ class Preprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        for name, value in (("size[0]", self.size[0]), ("size[1]", self.size[1]), ("resize", self.resize)):
+            check_at_least(name, value, 1)
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if np.shape(values) != (3,) or not np.isfinite(values).all():
+                raise InputError(f"{name} must be three finite numbers, got {values}")
+        if not np.all(self.std):
+            raise InputError(f"std must not be 0, got {self.std}")
+        check_choice("interpolation", self.interpolation, [how.name.lower() for how in Image.Resampling])
 
     def __call__(self, image: Image.Image) -> Tensor:
         """The model's input, (1, 3, H, W) float32."""

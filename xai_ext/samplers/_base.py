@@ -4,9 +4,15 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from xai_ext._checks import check_at_least
 from xai_ext._types import BoolArray, FloatArray
 
 Group = Literal["row", "pair", "orthogonal pair", "stratum", "stratum of pairs"]
+
+
+def empty_coalitions(n: int, size: int) -> BoolArray:
+    """Room for ``size`` coalitions of n players."""
+    return np.empty((check_at_least("size", size, 0), check_at_least("n", n, 0)), dtype=bool)
 
 
 class Sampler(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from xai_ext._checks import InputError
+from xai_ext._checks import InputError, check_at_least
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 
 Kernel = Callable[[BoolArray], FloatArray]
@@ -13,13 +13,13 @@ Kernel = Callable[[BoolArray], FloatArray]
 
 def log_binomial(n: int) -> FloatArray:
     """Log C(n, s) for s = 0..n, (n+1,)."""
-    s = np.arange(n + 1)
+    s = np.arange(check_at_least("n", n, 0) + 1)
     return np.asarray(gammaln(n + 1) - gammaln(s + 1) - gammaln(n - s + 1))
 
 
 def uniform(n: int) -> FloatArray:
     """1 / (n + 1): the target of stratified LIME."""
-    return np.full(n + 1, -np.log(n + 1))
+    return np.full(check_at_least("n", n, 0) + 1, -np.log(n + 1))
 
 
 def binomial(n: int) -> FloatArray:
@@ -44,15 +44,25 @@ def log_shapley_weight(n: int) -> FloatArray:
 
 def of_kernel(kernel: Kernel, n: int) -> FloatArray:
     """Proportional to C(n, s) kernel(s): the law of the fair coins times the kernel."""
+    if n == 0:
+        return uniform(n)
     weights = kernel_by_size(kernel, n)
+    if not weights.any():
+        raise InputError(
+            f"law='kernel' needs a kernel that is positive somewhere, got {kernel}, 0 for every size 0..{n}"
+        )
     law = log_binomial(n) + np.log(weights, out=np.full(n + 1, -np.inf), where=weights > 0)
     return np.asarray(law - logsumexp(law))
 
 
 def kernel_by_size(kernel: Kernel, n: int) -> FloatArray:
     """The kernel of each size 0..n; refuses one that tells coalitions of equal size apart."""
-    first = np.tri(n + 1, n, -1, dtype=bool)
+    first = np.tri(n + 1, check_at_least("n", n, 0), -1, dtype=bool)
     weights = np.asarray(kernel(first), dtype=np.float64)
+    if weights.shape != (n + 1,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise InputError(
+            f"a kernel must give coalitions (m, n) weights (m,), finite and >= 0, got {kernel}: {weights!r}"
+        )
     shuffled = np.random.default_rng(0).permutation(first, axis=1)
     for other in (first[:, ::-1], shuffled):
         if not np.allclose(kernel(other), weights, rtol=1e-9, atol=0):

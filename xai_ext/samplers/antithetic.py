@@ -7,7 +7,7 @@ import numpy as np
 
 from xai_ext._checks import InputError
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.samplers._base import Group, Sampler
+from xai_ext.samplers._base import Group, Sampler, empty_coalitions
 from xai_ext.samplers.bernoulli import Bernoulli
 
 
@@ -32,7 +32,7 @@ class Antithetic:
     def ask(self, n: int, size: int, rng: np.random.Generator) -> BoolArray:
         """``size`` coalitions, (size, n) bool; the last row of an odd size has no partner."""
         self.log_law(n)
-        coalitions = np.empty((size, n), dtype=bool)
+        coalitions = empty_coalitions(n, size)
         coalitions[::2] = self.base.ask(n, (size + 1) // 2, rng)
         np.logical_not(coalitions[: size - size % 2 : 2], out=coalitions[1::2])
         return coalitions

@@ -8,7 +8,7 @@ from scipy.special import xlog1py, xlogy
 
 from xai_ext._checks import InputError
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.samplers._base import Group
+from xai_ext.samplers._base import Group, empty_coalitions
 from xai_ext.samplers._laws import log_binomial
 
 _CHUNK = 2**20  # random numbers held at once
@@ -37,7 +37,7 @@ class Bernoulli:
 
     def ask(self, n: int, size: int, rng: np.random.Generator) -> BoolArray:
         """``size`` coalitions, (size, n) bool. Asking twice gives what asking once for the sum gives."""
-        coalitions = np.empty((size, n), dtype=bool)
+        coalitions = empty_coalitions(n, size)
         rows = max(1, _CHUNK // max(1, n))
         for start in range(0, size, rows):
             part = coalitions[start : start + rows]
@@ -46,5 +46,5 @@ class Bernoulli:
 
     def log_law(self, n: int) -> FloatArray:
         """Log-probability of each size: binomial."""
-        s = np.arange(n + 1)
-        return np.asarray(log_binomial(n) + xlogy(s, self.p) + xlog1py(n - s, -self.p))
+        log_sizes, s = log_binomial(n), np.arange(n + 1)
+        return np.asarray(log_sizes + xlogy(s, self.p) + xlog1py(n - s, -self.p))

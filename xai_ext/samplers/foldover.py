@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.samplers._base import Group
+from xai_ext.samplers._base import Group, empty_coalitions
 from xai_ext.samplers.bernoulli import Bernoulli
 
 _BLOCK = 1_000  # pairs that are told apart; work grows with their square
@@ -42,7 +42,7 @@ class Foldover:
 
     def ask(self, n: int, size: int, rng: np.random.Generator) -> BoolArray:
         """``size`` coalitions, (size, n) bool; the last row of an odd size has no partner."""
-        coalitions = np.empty((size, n), dtype=bool)
+        coalitions = empty_coalitions(n, size)
         for start in range(0, size, 2 * _BLOCK):
             part = coalitions[start : start + 2 * _BLOCK]
             first = Bernoulli().ask(n, (len(part) + 1) // 2, rng)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xai_ext._checks import InputError, check_choice
+from xai_ext._checks import InputError, check_at_least, check_choice
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.samplers import _laws
 from xai_ext.samplers._base import Group
@@ -62,6 +62,7 @@ class Stratified:
 
     def ask(self, n: int, size: int, rng: np.random.Generator) -> BoolArray:
         """``size`` coalitions, (size, n) bool, in random order."""
+        check_at_least("size", size, 0)
         law = np.exp(self.log_law(n))
         if not self.pairs:
             return rng.permutation(random_subsets(n, self._sizes(law, size, rng), rng))
@@ -100,7 +101,7 @@ def random_subsets(n: int, sizes: np.ndarray, rng: np.random.Generator) -> BoolA
 def _with_complements(first: BoolArray, size: int, rng: np.random.Generator) -> BoolArray:
     """Shuffled pairs; which of a pair comes first is a coin, for the sake of a last row without partner."""
     first = rng.permutation(first) ^ (rng.random((len(first), 1)) < 0.5)
-    return np.stack([first, ~first], axis=1).reshape(-1, first.shape[1])[:size]
+    return np.stack([first, ~first], axis=1).reshape(2 * len(first), first.shape[1])[:size]
 
 
 def _probabilities(law: Sequence[float] | AnyArray) -> tuple[float, ...]:
