@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.metrics._adapt import SIGNS, Attributions, Grid, Reading, check_examples, read, views
+from xai_ext.metrics._adapt import SIGNS, Attributions, Grid, Reading, check_examples, on_host, read, views
 from xai_ext.metrics._metric import Status
 from xai_ext.metrics.shapes import boxes_to_mask
 
@@ -108,7 +108,7 @@ def boxed_masks(boxes: Any, box_format: str, attributions: Attributions, reading
 
 def as_masks(name: str, masks: Any) -> BoolArray:
     """A batch of masks (B, *spatial) as a bool array; a channel dimension of size 1 is dropped."""
-    array = masks.detach().cpu().numpy() if isinstance(masks, Tensor) else masks
+    array = on_host(masks) if isinstance(masks, Tensor) else masks
     if not isinstance(array, np.ndarray):
         raise InputTypeError(f"{name} must be a tensor or an array, got {type(masks).__name__}")
     if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():

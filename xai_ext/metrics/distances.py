@@ -17,7 +17,12 @@ _MOST_FOR_EMD = 1024
 
 def l2(a: Attributions, b: Attributions, **options: Unpack[MapOptions]) -> Tensor:
     """Euclidean distance of two maps, (B,); forms of maps are those of `agreement`."""
-    return _compared("l2", a, b, options, lambda x, y: float(np.linalg.norm(x.values - y.values)))
+
+    def distance(x: ReadMap, y: ReadMap) -> float:
+        with np.errstate(over="ignore"):  # infinite, then
+            return float(np.linalg.norm(x.values - y.values))
+
+    return _compared("l2", a, b, options, distance)
 
 
 def js_distance(a: Attributions, b: Attributions, **options: Unpack[MapOptions]) -> Tensor:

@@ -73,6 +73,8 @@ def _fixated(
     measure: Callable[[FloatArray, BoolArray], float],
 ) -> Tensor:
     maps, marks = read_maps(attributions, MapReading.of(function, options)), as_masks("fixations", fixations)
+    if options.get("feature_mask") is not None:
+        raise InputError(f"{function} reads maps at fixated positions, not at regions; fix: leave out feature_mask")
     if len(maps) != len(marks) or any(m is not None and m.shapes != (marks.shape[1:],) for m in maps):
         raise InputError(f"fixations must have the shape of the maps, got {marks.shape}; fix: resize_map")
     found = [

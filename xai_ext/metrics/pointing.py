@@ -218,6 +218,6 @@ def box_iou(a: Any, b: Any, convention: str = "half_open") -> Tensor:
 def _corners(boxes: Any, inclusive: bool) -> Tensor:
     corners = torch.as_tensor(np.asarray(boxes, dtype=np.float64).reshape(-1, 4).copy())
     corners[:, 2:] += inclusive
-    if bool((corners[:, 2:] <= corners[:, :2]).any()):
-        raise InputError(f"boxes must have x0 < x1 and y0 < y1, got {np.asarray(boxes).tolist()}")
+    if not bool((corners.isfinite().all() & (corners[:, :2] < corners[:, 2:])).all()):
+        raise InputError(f"boxes must be finite, with x0 < x1 and y0 < y1, got {np.asarray(boxes).tolist()}")
     return corners

@@ -59,8 +59,9 @@ class RangeFraction:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
-        low, high = values.min(), values.max()
-        return _as_float(values > low + self.fraction * (high - low))
+        scaled, _ = _scaled(values)
+        low, high = scaled.min(), scaled.max()
+        return _as_float(scaled > low + self.fraction * (high - low))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Mean:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
-        return _as_float(values >= min(values.mean(), values.max()))  # a rounded mean can exceed the maximum
+        scaled, _ = _scaled(values)
+        return _as_float(scaled >= min(scaled.mean(), scaled.max()))  # a rounded mean can exceed the maximum
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ class Otsu:
         """The threshold: the centre of the last of 256 bins that stay below it."""
         from skimage.filters import threshold_otsu
 
-        return float(threshold_otsu(values))
+        scaled, exponent = _scaled(values)
+        try:
+            return float(np.ldexp(threshold_otsu(scaled), exponent))
+        except ValueError:  # too few numbers lie between such neighbours for 256 bins: from 0 there are enough
+            low = values.min()
+            return float(low + self.level(values - low))
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class MassFraction:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`; nothing where no value is positive."""
-        positive = np.maximum(values, 0.0)
+        positive = np.maximum(_scaled(values)[0], 0.0)
         levels, group = np.unique(positive, return_inverse=True)
         mass = np.cumsum((levels * np.bincount(group))[::-1])
         if mass[-1] == 0:
@@ -179,6 +186,12 @@ class MassFraction:
 def _check_fraction(fraction: float) -> None:
     if not 0 <= fraction <= 1:
         raise InputError(f"fraction must be between 0 and 1, got {fraction!r}")
+
+
+def _scaled(values: FloatArray) -> tuple[FloatArray, int]:
+    """Divided by a power of 2, which is exact, and its exponent: sums and ranges of huge values overflow."""
+    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
+    return np.ldexp(values, -exponent), exponent
 
 
 def _as_float(predicted: BoolArray) -> FloatArray:
