@@ -179,9 +179,9 @@ def kernel(draw, **own):
     """Options of every metric that compares maps, for maps of ``n`` examples over ``shape``."""
     n, shape = draw(EXAMPLES), spatial(draw)
     maps, kwargs = draw(map_forms(n, shape))
-    if draw(st.integers(0, 3)) == 0:
+    if maybe(draw, st.just(value=False), st.just(value=True), 4):
         kwargs |= {"feature_mask": draw(partitions(n, shape)), "map_kind": draw(st.sampled_from(["density", "region"]))}
-    if draw(st.integers(0, 7)) == 0:
+    if maybe(draw, st.just(value=False), st.just(value=True), 10):
         kwargs["channel_dim"] = draw(st.sampled_from([None, -1, 0, 2, 9]))
     return n, shape, maps, kwargs | own
 
@@ -190,7 +190,10 @@ def alone(name, draw):
     """A metric of one map."""
     n, _, maps, kwargs = kernel(draw, return_details=draw(st.booleans()))
     if name == "effective_complexity":
-        kwargs |= {"eps": draw(st.sampled_from([0, 1e-5, 0.5, np.inf, np.nan, -1])), "relative": draw(st.booleans())}
+        kwargs |= {
+            "eps": maybe(draw, st.sampled_from([0, 1e-5, 0.5]), st.sampled_from([np.inf, np.nan, -1]), 12),
+            "relative": draw(st.booleans()),
+        }
     low, high = getattr(metrics, name).range
 
     def check(found):
@@ -245,8 +248,8 @@ def distance(name, draw):
 
 def fixated(name, draw):
     n, shape, maps, kwargs = kernel(draw)
-    if "feature_mask" in kwargs and draw(st.booleans()):
-        del kwargs["feature_mask"]
+    if maybe(draw, st.just(value=True), st.just(value=False)):
+        kwargs.pop("feature_mask", None)
     marks = draw(regions((n, *shape)))
     if name == "nss":
         kwargs["ddof"] = maybe(draw, st.sampled_from([0, 1]), st.just(2), 20)

@@ -75,11 +75,11 @@ def resize_map(draw):
 
 
 def curve_auc(draw):
-    p = draw(st.integers(0, 6))
+    p = maybe(draw, st.integers(1, 6), st.just(0), 20)
     kwargs = {"normalize": draw(st.sampled_from(["none", "original", "range", "range_clipped"]))}
     kwargs["rule"] = draw(st.sampled_from(["trapezoid", "even"]))
-    kwargs |= {name: draw(st.one_of(st.none(), st.floats(-3, 3))) for name in ("f_input", "f_baseline")}
-    kwargs["fractions"] = draw(st.one_of(st.none(), numbers((maybe(draw, st.just(p), SIDES, 10),), ("positive",))))
+    kwargs |= {name: maybe(draw, st.floats(-3, 3), st.none()) for name in ("f_input", "f_baseline")}
+    kwargs["fractions"] = draw(st.one_of(st.none(), numbers((maybe(draw, st.just(p), SIDES, 20),), ("positive",))))
     curve = draw(arrays((p,), FINITE))
     return Call((curve,), kwargs, lambda found: column(1)(torch.tensor([found], dtype=torch.float64)))
 
@@ -119,13 +119,13 @@ def relative(name, draw):
 
 def labels_of(draw, shape):
     rng = np.random.default_rng(draw(SEEDS))
-    labels = rng.random(shape) < draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+    labels = rng.random(shape) < maybe(draw, st.sampled_from([0.3, 0.5]), st.sampled_from([0.0, 1.0]))
     return labels.astype(draw(st.sampled_from(["?", "i8", "f8"]))) if draw(st.booleans()) else torch.from_numpy(labels)
 
 
 def detected(name, draw):
-    n = draw(st.integers(0, 12))
-    scores, labels = score_column(draw, n), labels_of(draw, (maybe(draw, st.just(n), SIDES, 12),))
+    n = maybe(draw, st.integers(4, 16), st.integers(0, 3))
+    scores, labels = score_column(draw, n), labels_of(draw, (maybe(draw, st.just(n), SIDES, 20),))
     kwargs = {}
     if name == "auroc":
         kwargs = {

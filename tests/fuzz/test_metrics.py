@@ -35,7 +35,8 @@ CALLS = {
     **{name: getattr(maps, name) for name in (
         "agreement", "agreement_matrix", "area_over_k", "from_shap", "kendall_w", "max_iou", "noise_floor",
         "pixel_level", "pointing_accuracy", "pointing_game", "reference_maps")},
-    **{name: getattr(numbers, name) for name in ("box_iou", "boxes_to_mask", "chance", "curve_auc", "resize_map", "top_mask")},
+    **{name: getattr(numbers, name) for name in (
+        "box_iou", "boxes_to_mask", "chance", "curve_auc", "resize_map", "top_mask")},
     **{name: getattr(models, name) for name in (
         "infidelity", "numpy_forward", "parameter_randomization", "road", "sensitivity_max", "sensitivity_n")},
     "LinearImputer": models.imputer,

@@ -43,7 +43,7 @@ def nss(attributions: Attributions, fixations: Any, *, ddof: int = 1, **options:
 def auc_judd(attributions: Attributions, fixations: Any, **options: Unpack[MapOptions]) -> Tensor:
     """Area under the curve of fixated against other positions, thresholds at fixated values only, (B,).
 
-    Parameters are those of `nss`. No noise is added; tied fixations are steps of the curve in their order.
+    Parameters are those of `nss`. No noise is added; tied positions count together: .5 for a constant map.
 
     Returns
     -------
@@ -55,11 +55,11 @@ def auc_judd(attributions: Attributions, fixations: Any, **options: Unpack[MapOp
         n_fixated = int(fixated.sum())
         if n_fixated == len(values):
             return np.nan
-        levels = np.sort(values[fixated])[::-1]
-        above = len(values) - np.searchsorted(np.sort(values), levels, side="left")
-        i = np.arange(1, n_fixated + 1)
-        false = (above - i) / (len(values) - n_fixated)
-        hits = np.concatenate([[0.0], i / n_fixated, [1.0]])
+        ascending = np.sort(values[fixated])
+        levels = ascending[::-1]
+        above, hit = (len(v) - np.searchsorted(v, levels, side="left") for v in (np.sort(values), ascending))
+        false = (above - hit) / (len(values) - n_fixated)
+        hits = np.concatenate([[0.0], hit / n_fixated, [1.0]])
         return float(np.trapezoid(hits, np.concatenate([[0.0], false, [1.0]])))
 
     return _fixated("auc_judd", attributions, fixations, options, area)

@@ -115,8 +115,9 @@ def pointing_accuracy(
     if compat is None:
         return float(np.mean(means)) if means else np.nan
     check_choice("compat", compat, ("torchray",))
-    if num_classes is None or num_classes < len(means):
-        raise InputError(f"compat needs num_classes of at least the {len(means)} classes that occur, got {num_classes}")
+    least = max(1, len(means))
+    if num_classes is None or num_classes < least:
+        raise InputError(f"compat needs num_classes of at least the {least} classes that occur, got {num_classes}")
     return float(np.sum(means) / num_classes)
 
 
