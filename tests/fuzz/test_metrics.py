@@ -4,12 +4,14 @@ from collections import Counter
 from functools import partial
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz import map_calls as maps
 from tests.fuzz import model_calls as models
 from tests.fuzz import number_calls as numbers
+from tests.fuzz import pair_calls as pairs
 from tests.fuzz.odd import DOCUMENTED, bits
 from xai_ext import metrics
 from xai_ext.metrics import detection
@@ -28,13 +30,14 @@ CALLS = {
     **{name: partial(maps.overlap_curve, name) for name in ("au_iou", "iou_curve")},
     **{name: partial(maps.threshold, name) for name in maps.RULES},
     **{name: partial(maps.alone, name) for name in ("effective_complexity", "entropy", "gini", "hoyer")},
-    **{name: partial(maps.distance, name) for name in ("emd", "js_distance", "kl", "l2", "sim")},
-    **{name: partial(maps.fixated, name) for name in ("auc_judd", "nss")},
+    **{name: partial(pairs.distance, name) for name in ("emd", "js_distance", "kl", "l2", "sim")},
+    **{name: partial(pairs.fixated, name) for name in ("auc_judd", "nss")},
     **{name: partial(models.curve, name) for name in ("deletion", "deletion_insertion", "insertion", "srg")},
     **{name: partial(numbers.relative, name) for name in ("adcc", "average_drop", "average_gain", "average_increase")},
     **{name: getattr(maps, name) for name in (
-        "agreement", "agreement_matrix", "area_over_k", "from_shap", "kendall_w", "max_iou", "noise_floor",
-        "pixel_level", "pointing_accuracy", "pointing_game", "reference_maps")},
+        "from_shap", "max_iou", "pixel_level", "pointing_accuracy", "pointing_game")},
+    **{name: getattr(pairs, name) for name in (
+        "agreement", "agreement_matrix", "area_over_k", "kendall_w", "noise_floor", "reference_maps")},
     **{name: getattr(numbers, name) for name in (
         "box_iou", "boxes_to_mask", "chance", "curve_auc", "resize_map", "top_mask")},
     **{name: getattr(models, name) for name in (
@@ -62,6 +65,17 @@ def test_every_public_name_is_driven():
     assert {name for name in CALLS if name.startswith("detection.")} == public - {f"detection.{o}" for o in others}
 
 
+@pytest.fixture
+def _every_warning():
+    """Torch's own, too, which are given once otherwise."""
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(before)
+
+
+@pytest.mark.usefixtures("_every_warning")
+@pytest.mark.filterwarnings("ignore:`max_examples_per_batch`")  # Captum's
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_is_answered_as_documented_or_refused_in_our_words(name):
     counts = Counter()

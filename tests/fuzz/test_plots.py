@@ -230,7 +230,7 @@ def test_every_figure_is_driven():
     assert set(DRAWN) | {"AnomalyRow"} == set(plots.__all__)
 
 
-@pytest.mark.filterwarnings("ignore:Glyph|ignore:constrained_layout")
+@pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_draws_or_is_refused_in_our_words(name):
     counts = Counter()
