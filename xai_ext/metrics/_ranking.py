@@ -143,6 +143,12 @@ def rounded_half_up(numerator: IntArray, denominator: int) -> IntArray:
     return np.asarray((2 * numerator + denominator) // (2 * denominator))
 
 
+def scaled(values: FloatArray) -> tuple[FloatArray, int]:
+    """Divided by a power of 2, which is exact, and its exponent: sums and ranges of huge values overflow."""
+    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
+    return np.ldexp(values, -exponent), exponent
+
+
 def inclusion_probability(values: FloatArray, k: int) -> FloatArray:
     """(n,): how likely each item is among the k highest when ties are broken at random."""
     if not 0 <= k <= len(values):

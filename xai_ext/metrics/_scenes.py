@@ -103,6 +103,8 @@ def boxed_masks(boxes: Any, box_format: str, attributions: Attributions, reading
     shape = view.values.shape
     if view.channels_last and len(shape) == 3:
         shape = shape[:2]
+    if len(shape) < 2:
+        raise InputError(f"boxes are for images, maps (B, H, W), got maps of shape {shape}; fix: masks=")
     return boxes_to_mask(boxes, shape[-2:], box_format)
 
 

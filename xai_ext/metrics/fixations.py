@@ -11,6 +11,7 @@ from xai_ext._checks import InputError, check_choice
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.metrics._adapt import Attributions
 from xai_ext.metrics._maps import MapOptions, MapReading, read_maps
+from xai_ext.metrics._ranking import scaled
 from xai_ext.metrics._scenes import as_masks
 
 
@@ -35,6 +36,7 @@ def nss(attributions: Attributions, fixations: Any, *, ddof: int = 1, **options:
     def mean_score(values: FloatArray, fixated: BoolArray) -> float:
         if values.min() == values.max():
             return np.nan
+        values, _ = scaled(values)
         return float((values[fixated].mean() - values.mean()) / values.std(ddof=ddof))
 
     return _fixated("nss", attributions, fixations, options, mean_score)

@@ -11,7 +11,7 @@ import numpy as np
 
 from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.metrics._ranking import inclusion_probability
+from xai_ext.metrics._ranking import inclusion_probability, scaled
 
 __all__ = [
     "Absolute", "FractionOfMax", "MaskArea", "MassFraction", "Mean", "Otsu", "RangeFraction", "Threshold",
@@ -59,9 +59,9 @@ class RangeFraction:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
-        scaled, _ = _scaled(values)
-        low, high = scaled.min(), scaled.max()
-        return _as_float(scaled > low + self.fraction * (high - low))
+        level, _ = scaled(values)
+        low, high = level.min(), level.max()
+        return _as_float(level > low + self.fraction * (high - low))
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Mean:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
-        scaled, _ = _scaled(values)
-        return _as_float(scaled >= min(scaled.mean(), scaled.max()))  # a rounded mean can exceed the maximum
+        level, _ = scaled(values)
+        return _as_float(level >= min(level.mean(), level.max()))  # a rounded mean can exceed the maximum
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class Otsu:
         """The threshold: the centre of the last of 256 bins that stay below it."""
         from skimage.filters import threshold_otsu
 
-        scaled, exponent = _scaled(values)
+        level, exponent = scaled(values)
         try:
-            return float(np.ldexp(threshold_otsu(scaled), exponent))
+            return float(np.ldexp(threshold_otsu(level), exponent))
         except ValueError:  # too few numbers lie between such neighbours for 256 bins: from 0 there are enough
             low = values.min()
             return float(low + self.level(values - low))
@@ -174,7 +174,7 @@ class MassFraction:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`; nothing where no value is positive."""
-        positive = np.maximum(_scaled(values)[0], 0.0)
+        positive = np.maximum(scaled(values)[0], 0.0)
         levels, group = np.unique(positive, return_inverse=True)
         mass = np.cumsum((levels * np.bincount(group))[::-1])
         if mass[-1] == 0:
@@ -186,12 +186,6 @@ class MassFraction:
 def _check_fraction(fraction: float) -> None:
     if not 0 <= fraction <= 1:
         raise InputError(f"fraction must be between 0 and 1, got {fraction!r}")
-
-
-def _scaled(values: FloatArray) -> tuple[FloatArray, int]:
-    """Divided by a power of 2, which is exact, and its exponent: sums and ranges of huge values overflow."""
-    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
-    return np.ldexp(values, -exponent), exponent
 
 
 def _as_float(predicted: BoolArray) -> FloatArray:
