@@ -68,19 +68,12 @@ def test_a_call_is_answered_as_documented_or_refused_in_our_words(name):
 @given(st.data())
 def test_a_network_is_trained_or_refused_in_our_words(tmp_path_factory, data):
     draw = data.draw
-    side, channels, n = (
-        draw(st.sampled_from([8, 16])),
-        draw(st.integers(1, 2)),
-        maybe(draw, st.integers(2, 5), st.just(1)),
-    )
-    x = torch.rand(
-        n, channels, side, maybe(draw, st.just(side), st.just(9), 9), generator=torch.Generator().manual_seed(0)
-    )
+    side, channels = draw(st.sampled_from([8, 16])), draw(st.integers(1, 2))
+    shape = (maybe(draw, st.integers(2, 5), st.just(1)), channels, side, maybe(draw, st.just(side), st.just(9), 9))
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     x = maybe(draw, st.just(x), st.sampled_from([x * 3, x * torch.nan, x[0], x > 0.5, x.double(), x.bfloat16()]), 3)
-    kwargs = {
-        "epochs": draw(st.integers(0, 2)),
-        "batch_size": maybe(draw, st.integers(2, 4), st.sampled_from([1, 0]), 9),
-    }
+    kwargs = {"epochs": draw(st.integers(0, 2))}
+    kwargs["batch_size"] = maybe(draw, st.integers(2, 4), st.sampled_from([1, 0]), 9)
     kwargs |= {"augment": draw(st.sampled_from([None, True, False])), "device": "cpu"}
     state, before = torch.random.get_rng_state(), x.clone()
     try:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, FloatArray
 from xai_ext.explanation import Explanation
 from xai_ext.metrics._shap import is_shap, output_index, shap_values
@@ -130,14 +130,6 @@ def read(view: View, grid: Grid | None, reading: Reading) -> FloatArray | None:
     with np.errstate(over="ignore", invalid="ignore"):  # channels whose sum is too large: not finite either
         reduced = REDUCTIONS[reading.channel_reduce](values, axis)
     return reduced if np.isfinite(reduced).all() else None
-
-
-def on_host(values: Any) -> AnyArray:
-    """A tensor, an array or numbers as an array."""
-    if not isinstance(values, Tensor):
-        return np.asarray(values)
-    tensor = values.detach().cpu()
-    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())  # NumPy has no bfloat16
 
 
 def named(attributions: Attributions) -> dict[str, Attributions]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
-from xai_ext.metrics._adapt import on_host
 from xai_ext.metrics._scenes import as_masks, as_positions
 
 Level = Callable[[float, float, float], float]  # of the object's share rho, positions n, predicted positions k

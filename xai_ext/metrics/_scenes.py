@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError
+from xai_ext._forward import on_host
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.metrics._adapt import SIGNS, Attributions, Grid, Reading, check_examples, on_host, read, views
+from xai_ext.metrics._adapt import SIGNS, Attributions, Grid, Reading, check_examples, read, views
 from xai_ext.metrics._metric import Status
 from xai_ext.metrics.shapes import boxes_to_mask
 

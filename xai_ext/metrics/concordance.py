@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import FloatArray
-from xai_ext.metrics._adapt import Attributions, on_host
+from xai_ext.metrics._adapt import Attributions
 from xai_ext.metrics._agreeing import Ranked
 from xai_ext.metrics._maps import MapOptions, MapReading
 from xai_ext.metrics._metric import Status

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, BoolArray, FloatArray
-from xai_ext.metrics._adapt import on_host
 from xai_ext.metrics._metric import metric
 from xai_ext.metrics._ranking import removal_order
 from xai_ext.metrics.thresholds import MassFraction

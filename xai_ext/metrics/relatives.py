@@ -11,8 +11,9 @@ from torch import Tensor
 
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._checks import InputError, check_at_least
+from xai_ext._forward import on_host
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.metrics._adapt import Attributions, named, on_host, unnamed
+from xai_ext.metrics._adapt import Attributions, named, unnamed
 from xai_ext.metrics._agreeing import Ranked, n_chosen, pearson
 from xai_ext.metrics._curves import Subject, subset_scores
 from xai_ext.metrics._measure import Maps, Problem, feature_values, subjects
