@@ -72,11 +72,13 @@ def arrays(draw, shape, kinds=KINDS, dtypes=DTYPES):
 def laid_out(draw, array):
     """The same values in another memory layout."""
     layout = draw(st.sampled_from(["plain", "plain", "fortran", "strided", "reversed", "read-only"]))
+    if not array.ndim:
+        return np.array(array)
     if layout == "fortran":
         return np.asfortranarray(array)
-    if layout == "strided" and array.ndim:
+    if layout == "strided":
         return np.repeat(array, 2, axis=-1)[..., ::2]
-    if layout == "reversed" and array.ndim:
+    if layout == "reversed":
         return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
     array = np.array(array)
     array.flags.writeable = layout != "read-only"

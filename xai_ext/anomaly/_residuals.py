@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext.anomaly._output import check_samples
 
 _LEAST = 0.1  # of the mean: where normals never differ, little would weigh without bound
 

@@ -11,6 +11,7 @@ from xai_ext._checks import InputError, check_choice
 from xai_ext._types import FloatArray
 from xai_ext.metrics._adapt import Attributions
 from xai_ext.metrics._maps import MapOptions, MapReading, ReadMap, read_maps
+from xai_ext.metrics._ranking import scaled
 
 _MOST_FOR_EMD = 1024
 
@@ -128,6 +129,7 @@ def _shares_compared(
 
 def _shares(values: FloatArray, *, shift: bool) -> FloatArray | None:
     """Scaled to sum 1; None for a map without mass."""
+    values, _ = scaled(values)
     if shift:
         values = values - values.min()
     if values.min() < 0:
