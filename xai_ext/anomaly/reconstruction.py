@@ -77,7 +77,9 @@ class ReconstructionScore(AnomalyScore):
     def reconstruct(self, x: Tensor) -> Tensor:
         """What the model makes of x, (N, C, H, W)."""
         if check_samples(x).dim() != 4:
-            raise InputError(f"a reconstruction score takes images (N, C, H, W), got samples of shape {tuple(x.shape)}")
+            raise InputError(
+                f"samples must be (N, C, H, W) of one shape, the images to reconstruct, got {tuple(x.shape)}"
+            )
         if self.settings.stochastic == "mean":
             return self._first(self.model(x), x)
         return torch.stack([self._drawn(x, i) for i in range(self.settings.draws)]).mean(0)
