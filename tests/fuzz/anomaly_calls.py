@@ -160,7 +160,10 @@ def references(draw):
     score, x, shape = world(draw)
     bank = smooth(draw(st.integers(0, 4)), draw(st.sampled_from([1, 3])), *shape)
     made = draw(st.sampled_from(["NearestNormal", "MeanNormal", "Constant", "Reconstruction"]))
-    args = {"Constant": (draw(st.floats(-1, 1)),), "Reconstruction": (score, maybe(draw, st.integers(1, 2), ODD, 10))}
+    args = {
+        "Constant": (draw(st.floats(-1, 1)),),
+        "Reconstruction": (score, maybe(draw, st.integers(1, 2), st.sampled_from([0, -1, 2.5]), 10)),
+    }
 
     def check(_):
         found = getattr(anomaly, made)(*args.get(made, (bank,)))(x)
