@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,13 @@ def as_tuple(inputs: Inputs) -> tuple[Tensor, ...]:
         if tensor.dim() == 0:
             raise InputError("inputs need a batch dimension, got a 0-d tensor; fix: x[None]")
     return tensors
+
+
+def as_tensor(values: Any) -> Tensor:
+    """Numbers as a tensor; torch takes no array that is read backwards, and warns of one that must not be written."""
+    if isinstance(values, np.ndarray):
+        values = np.require(values, requirements=["C", "W"])
+    return torch.as_tensor(values)
 
 
 def batch_size(inputs: tuple[Tensor, ...]) -> int:
@@ -77,7 +85,7 @@ def format_labels(feature_mask: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor
 
 
 def _labels(mask: Any, x: Tensor) -> Tensor:
-    labels = check_labels(torch.as_tensor(mask)).to(x.device)
+    labels = check_labels(as_tensor(mask)).to(x.device)
     if not x.numel():
         return labels.new_zeros((1, *x.shape[1:]))
     check_broadcasts("feature_mask", tuple(labels.shape), tuple(x.shape))

@@ -92,6 +92,14 @@ def _no_tensor(output: Any) -> InputTypeError:
     )
 
 
+def on_host(values: Any) -> AnyArray:
+    """A tensor, an array or numbers as an array."""
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    tensor = values.detach().cpu()
+    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())  # NumPy has no bfloat16
+
+
 def owner(forward: Any) -> tuple[Any, str]:
     """The object behind a forward function, and its method's name: what a measurement is remembered under."""
     name = ""
@@ -127,7 +135,7 @@ class NumpyForward:
     def __call__(self, images: Tensor) -> Tensor:
         if self.layout == "channels_last":
             images = images.movedim(1, -1)
-        answer = self.function(images.detach().cpu().numpy())
+        answer = self.function(on_host(images))
         scores = np.ascontiguousarray(answer)
         if scores.dtype.kind not in "biuf":
             raise InputTypeError(

@@ -32,7 +32,7 @@ def agreement_heatmap(
     values = _square(matrix)
     check_choice("order", order, ("cluster", "given"))
     if floor is not None:
-        np.fill_diagonal(values, np.asarray(floor, dtype=np.float64))
+        np.fill_diagonal(values, _floors(floor, len(values)))
     ranks = leaf_order(values) if order == "cluster" else np.arange(len(values))
     names = [str(matrix.index[i]) for i in ranks]
     ax = axes(ax)
@@ -41,6 +41,13 @@ def agreement_heatmap(
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0, labelsize=9)
     return ax
+
+
+def _floors(floor: AnyArray, m: int) -> FloatArray:
+    floors = np.asarray(floor, dtype=np.float64)
+    if floors.shape != (m,):
+        raise InputError(f"floor must hold one number per method ({m}), got shape {floors.shape}")
+    return floors
 
 
 def _cells(ax: "Axes", values: FloatArray) -> None:

@@ -40,17 +40,16 @@ def overlay(
     ax : matplotlib Axes, optional
         None makes a figure by pyplot.
     """
-    if values.shape != image.shape[:2]:
-        raise InputError(f"values must have the image's shape {image.shape[:2]}, got {values.shape}")
-    ax = axes(ax)
-    ax.imshow(grey(image), cmap="gray", vmin=0, vmax=1)
+    under = grey(image)
+    check_shape("values", values, image)
     colours = coloured(values, signed=signed, percentile=percentile)
+    ax = axes(ax)
+    ax.imshow(under, cmap="gray", vmin=0, vmax=1)
     if colours is not None:
         ax.imshow(colours)
     else:
         say(ax, "all zero")
-    if truth is not None and truth.any() and not truth.all():
-        ax.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=1.2)
+    outline(ax, truth, image)
     ax.set_axis_off()
     return ax
 
@@ -59,8 +58,10 @@ def segments(image: AnyArray, labels: IntArray, *, ax: "Axes | None" = None) -> 
     """The borders of regions (H, W) on their image."""
     from skimage.segmentation import mark_boundaries
 
+    under = rgb(image)
+    check_shape("labels", labels, image)
     ax = axes(ax)
-    ax.imshow(mark_boundaries(rgb(image), labels, color=(1.0, 1.0, 0.0)))
+    ax.imshow(mark_boundaries(under, labels, color=(1.0, 1.0, 0.0)))
     ax.set_axis_off()
     return ax
 
@@ -81,6 +82,8 @@ def legend(fig: "Figure", with_truth: bool) -> None:
 
 def coloured(values: FloatArray, *, signed: bool | str = "auto", percentile: float = 99.5) -> FloatArray | None:
     """Colours (H, W, 4) of a map, opacity by strength; None where all is zero or nothing is finite."""
+    if not 0 <= percentile <= 100:
+        raise InputError(f"percentile must lie in 0..100, got {percentile!r}")
     known = np.where(np.isfinite(values), values, 0.0)
     scale = float(np.percentile(np.abs(known), percentile)) or float(np.abs(known).max())
     if scale == 0:
@@ -114,7 +117,24 @@ def _colours(name: str) -> Any:
     return colormaps[name]
 
 
+def check_shape(name: str, values: AnyArray, image: AnyArray) -> None:
+    """An array over the pixels of the image."""
+    if values.shape != image.shape[:2]:
+        raise InputError(f"{name} must have the image's shape {image.shape[:2]}, got {values.shape}")
+
+
+def outline(ax: "Axes", truth: BoolArray | None, image: AnyArray, linewidth: float = 1.2) -> None:
+    """The border of the object, where it has one; a line of pixels has none."""
+    if truth is None:
+        return
+    check_shape("truth", truth, image)
+    if truth.any() and not truth.all() and min(truth.shape) > 1:
+        ax.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=linewidth)
+
+
 def rgb(image: AnyArray) -> FloatArray:
+    if not image.size or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+        raise InputError(f"an image must be (H, W), or (H, W, C) with 1, 3 or 4 channels, got {image.shape}")
     array = image / 255.0 if image.dtype == np.uint8 else image.astype(float)
     array = array if array.ndim == 3 else array[:, :, None]
     return np.asarray(np.broadcast_to(array[:, :, :3], (*array.shape[:2], 3))).clip(0, 1)

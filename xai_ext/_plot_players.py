@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai_ext._checks import InputError
-from xai_ext._plot_maps import axes, rgb, say
+from xai_ext._plot_maps import axes, check_shape, rgb, say
 from xai_ext._plot_series import COLOURS
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.explanation import segments_mask
@@ -31,12 +31,15 @@ def masked(
         What takes the place of absent regions.
     ax : matplotlib Axes, optional
     """
-    keep = np.asarray(coalition, bool)[labels]
-    if keep.shape != image.shape[:2]:
-        raise InputError(f"labels must have the image's shape {image.shape[:2]}, got {keep.shape}")
-    hidden = rgb(fill) if isinstance(fill, np.ndarray) else np.full((*keep.shape, 3), fill)
+    shown, present = rgb(image), np.asarray(coalition, bool)
+    check_shape("labels", labels, image)
+    if present.ndim != 1 or not ((labels >= 0) & (labels < len(present))).all():
+        raise InputError(f"a coalition of {present.shape} regions needs labels 0..n-1, got {np.unique(labels)}")
+    hidden = rgb(fill) if isinstance(fill, np.ndarray) else np.full(shown.shape, fill)
+    if hidden.shape != shown.shape:
+        raise InputError(f"fill must be a grey value or like the image {shown.shape}, got {hidden.shape}")
     ax = axes(ax)
-    ax.imshow(np.where(keep[:, :, None], rgb(image), hidden))
+    ax.imshow(np.where(present[labels][:, :, None], shown, hidden))
     ax.set_axis_off()
     return ax
 
@@ -45,9 +48,11 @@ def positive_segments(
     image: AnyArray, labels: IntArray, coefficients: FloatArray, *, top: int | None = None, ax: "Axes | None" = None
 ) -> "Axes":
     """The regions (H, W) with positive coefficients (n,), all or the `top` largest; the rest is grey."""
+    shown = rgb(image)
+    check_shape("labels", labels, image)
     keep = segments_mask(labels, coefficients, top=top) > 0
     ax = axes(ax)
-    ax.imshow(np.where(keep[:, :, None], rgb(image), 0.5))
+    ax.imshow(np.where(keep[:, :, None], shown, 0.5))
     if not keep.any():
         say(ax, "none")
     ax.set_axis_off()
@@ -60,6 +65,9 @@ def score_boxes(scores: FloatArray, *, names: Sequence[str] | None = None, ax: "
     Boxes from the first to the third quartile, whiskers within 1.5 times their distance, points outside, the mean
     as a diamond. `names` are written below. Scores that are not finite are left out.
     """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2 or (names is not None and len(names) != scores.shape[1]):
+        raise InputError(f"scores must be (m, classes) with one name per class, got {scores.shape} and names {names}")
     ax = axes(ax)
     marks = {"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 5}
     names = [str(i) for i in range(scores.shape[1])] if names is None else list(names)

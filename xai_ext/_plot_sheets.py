@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xai_ext._checks import InputError
-from xai_ext._plot_maps import TRUTH, legend, overlay, rgb, segments
+from xai_ext._plot_maps import legend, outline, overlay, rgb, segments
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def attribution_grid(
     first.imshow(rgb(image))
     first.set_axis_off()
     first.set_title("image", fontsize=9)
-    if truth is not None:
-        first.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=1.5)
+    outline(first, truth, image, 1.5)
     if labels is not None:
         segments(image, labels, ax=next(axes)).set_title(f"{labels.max() + 1} shared regions", fontsize=9)
     for caption, values in maps.items():
@@ -94,11 +93,13 @@ def hierarchy_levels(
 
     height, width = image.shape[:2]
     players = np.arange(height * width).reshape(height, width) if labels is None else labels
-    if players.shape != (height, width) or players.max() >= hierarchy.n_players:
+    if players.shape != (height, width) or not ((players >= 0) & (players < hierarchy.n_players)).all():
         raise InputError(
             f"a hierarchy of {hierarchy.n_players} players needs labels (H, W) = {(height, width)} of 0..n-1, "
-            f"got shape {players.shape} up to {players.max()}"
+            f"got shape {players.shape} with {np.unique(players)}"
         )
+    if not len(levels):
+        raise InputError("levels must name at least one number of regions")
     fig = fig or Figure(figsize=(2.6 * len(levels), 2.9), layout="constrained")
     for ax, level in zip(fig.subplots(1, len(levels), squeeze=False)[0], levels, strict=True):
         count = min(level, hierarchy.n_players)
@@ -146,6 +147,8 @@ def anomaly_sheet(rows: Sequence[AnomalyRow], *, title: str = "", fig: "Figure |
 
     if not rows:
         raise InputError("an anomaly sheet needs at least one row")
+    for row in rows:
+        _check_row(row, rows[0])
     names = ["image and defect", "reference", "map", *rows[0].attributions]
     fig = fig or Figure(figsize=(1.9 * len(names) + 0.6, 2.1 * len(rows) + 1.0), layout="constrained")
     axes = fig.subplots(len(rows), len(names), squeeze=False)
@@ -155,8 +158,8 @@ def anomaly_sheet(rows: Sequence[AnomalyRow], *, title: str = "", fig: "Figure |
         _picture(line[1], row.reference, None)
         line[2].imshow(row.evidence, cmap="viridis", vmin=0)
         line[2].set_axis_off()
-        for ax, values in zip(line[3:], row.attributions.values(), strict=True):
-            overlay(row.image, values, truth=row.truth, ax=ax)
+        for ax, name in zip(line[3:], rows[0].attributions, strict=True):
+            overlay(row.image, row.attributions[name], truth=row.truth, ax=ax)
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name, fontsize=9)
     if title:
@@ -165,9 +168,17 @@ def anomaly_sheet(rows: Sequence[AnomalyRow], *, title: str = "", fig: "Figure |
     return fig
 
 
+def _check_row(row: AnomalyRow, first: AnomalyRow) -> None:
+    if row.attributions.keys() != first.attributions.keys():
+        raise InputError(
+            f"rows must have the same attributions {list(first.attributions)}, got {list(row.attributions)}"
+        )
+    if row.evidence.ndim != 2 or not row.evidence.size:
+        raise InputError(f"evidence must be a map (h, w), got {row.evidence.shape}")
+
+
 def _picture(ax: "Axes", image: AnyArray, truth: BoolArray | None) -> None:
     ax.imshow(rgb(image))
     ax.set_xticks([])
     ax.set_yticks([])
-    if truth is not None and truth.any() and not truth.all():
-        ax.contour(truth.astype(float), [0.5], colors=TRUTH, linewidths=1.2)
+    outline(ax, truth, image)

@@ -45,6 +45,8 @@ def _curve(result: Any, kind: str) -> tuple[FloatArray, FloatArray]:
     result = getattr(result, f"{kind}_curve", result)
     pair = result if isinstance(result, tuple) else (result.fractions, result.curve)
     fractions, scores = (np.atleast_2d(np.asarray(a, dtype=np.float64)) for a in pair)
+    if fractions.shape != scores.shape or fractions.ndim > 2:
+        raise InputError(f"a curve needs a score at each share, got shares {fractions.shape} and scores {scores.shape}")
     if len(fractions) == 1:
         return fractions[0], scores[0]
     return _GRID, np.mean([np.interp(_GRID, x, y) for x, y in zip(fractions, scores, strict=True)], axis=0)
@@ -129,11 +131,19 @@ def convergence(
     std_error : array like `values`, optional
     ax : matplotlib Axes, optional
     """
-    steps, lines = np.asarray(n_evals), np.asarray(values, dtype=np.float64).reshape(len(n_evals), -1)
-    half = np.zeros_like(lines) if std_error is None else 2 * np.asarray(std_error).reshape(lines.shape)
+    steps, given = np.asarray(n_evals), np.asarray(values, dtype=np.float64)
+    errors = np.zeros_like(given) if std_error is None else np.asarray(std_error, dtype=np.float64)
+    if steps.ndim != 1 or given.shape[:1] != steps.shape or errors.shape != given.shape:
+        raise InputError(
+            f"values and std_error must be (k,) or (k, players) for the k = {len(steps)} entries of n_evals, got "
+            f"{given.shape} and {errors.shape}"
+        )
+    lines, half = given.reshape(len(steps), -1), 2 * errors.reshape(len(steps), -1)
     ax = axes(ax)
     for i, (line, band) in enumerate(zip(lines.T, half.T, strict=True)):
-        _band(ax, steps, np.stack([line, line - band, line + band], 1), f"player {i}", line_style(i))
+        with np.errstate(invalid="ignore"):  # infinite values have no band
+            ends = np.stack([line, line - band, line + band], 1)
+        _band(ax, steps, ends, f"player {i}", line_style(i))
     ax.set_xlabel("evaluations")
     ax.set_ylabel("value" if std_error is None else "value ± 2 standard errors")
     return _legend(ax) if 1 < lines.shape[1] <= 8 else ax

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from xai_ext._arguments import as_tensor
 from xai_ext._checks import InputError
 from xai_ext._types import FloatArray
 from xai_ext.anomaly._info import Calibration
@@ -62,7 +62,7 @@ def check_unseen(normals: Tensor, ids: Sequence[str] | None, trained_on: frozens
 
 def as_samples(name: str, samples: Tensor | np.ndarray) -> Tensor:
     """A batch of samples as a tensor with at least two dimensions."""
-    x = torch.as_tensor(samples)
+    x = as_tensor(samples)
     if x.dim() < 2 or len(x) == 0:
         raise InputError(f"{name} must be (N, C, H, W) or (N, D) with N > 0, got shape {tuple(x.shape)}")
     return x

@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from xai_ext._checks import InputError
+from xai_ext._forward import on_host
 from xai_ext._types import BoolArray, FloatArray
+from xai_ext.anomaly._output import check_samples
 from xai_ext.anomaly.reducers import Max
 from xai_ext.anomaly.scores import AnomalyScore
 
@@ -40,9 +42,9 @@ def nearest(mask: BoolArray, shape: tuple[int, ...]) -> BoolArray:
 
 
 def as_masks(mask: Any, x: Tensor) -> BoolArray:
-    array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    array = on_host(mask)
     array = array[None] if array.ndim == 2 else array
-    if x.dim() != 4 or array.shape != (len(x), *x.shape[2:]) or not np.isin(array, (0, 1)).all():
+    if check_samples(x).dim() != 4 or array.shape != (len(x), *x.shape[2:]) or not np.isin(array, (0, 1)).all():
         raise InputError(
             f"mask must be bool or 0/1 of the images' shape {(len(x), *x.shape[2:])}, got {array.dtype} {array.shape}; "
             "fix: xai_ext.metrics.resize_map(mask, size), which takes the nearest pixel of bool masks"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_ext._checks import InputError, NonFiniteScoreError
+from xai_ext._checks import InputError, InputTypeError, NonFiniteScoreError
 from xai_ext._types import FloatArray
 from xai_ext.anomaly.reducers import Reducer
 
@@ -27,6 +27,13 @@ class FrozenScore(nn.Module):
     def forward(self, x: Tensor, reference: Tensor) -> Tensor:
         """Scores (N,) of samples (N, C, H, W) against fixed reconstructions of the same shape."""
         return checked(self.reduce(self._evidence(x, reference.expand_as(x))), len(x))
+
+
+def check_samples(x: Any) -> Tensor:
+    """Samples as a detector takes them."""
+    if not isinstance(x, Tensor) or not x.dim():
+        raise InputTypeError(f"samples must be a tensor (N, C, H, W) or (N, D), got {type(x).__name__}: {x!r:.80}")
+    return x
 
 
 def checked(output: Any, n: int) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from xai_ext._checks import InputError, check_choice
+from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext.anomaly._output import check_samples
 
 _LEAST = 0.1  # of the mean: where normals never differ, little would weigh without bound
 
@@ -110,6 +111,9 @@ def normal_deviations(model: Callable[[Tensor], Tensor], normals: Tensor, *, bat
     -----
     The half weight of the side halves an asymmetry that normals of other places may not share.
     """
+    check_at_least("batch_size", batch_size, 1)
+    if check_samples(normals).dim() != 4 or not normals.numel() or not bool(normals.isfinite().all()):
+        raise InputError(f"normals must be finite images (n, C, H, W), got {tuple(normals.shape)}")
     sums = torch.zeros(2, *normals.shape[1:], dtype=torch.float64)
     with torch.no_grad():
         for rows in torch.split(normals, batch_size):

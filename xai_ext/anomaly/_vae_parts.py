@@ -96,6 +96,8 @@ def discriminator(p: Preset) -> nn.Sequential:
     side = p.size
     for kernel, padding, pool in ((8, 3, 2), (5, 2, 2), (4, 1, 1)):
         side = ((side + 2 * padding - kernel) // 2 + 1) // pool
+    if side < 1:
+        raise InputError(f"an adversarial term needs images of at least 32 pixels, got {p.size}; fix: preset='small'")
     return nn.Sequential(
         nn.Conv2d(p.channels, a, 8, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(a),
         nn.Conv2d(a, b, 5, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.BatchNorm2d(b),

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from xai_ext._checks import InputError, InputTypeError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._randomness import preserved_generators
 from xai_ext.anomaly._info import ScoreInfo
+from xai_ext.anomaly._output import check_samples
 from xai_ext.anomaly.reconstruction import ReconstructionScore
 from xai_ext.anomaly.reducers import Reducer
 from xai_ext.anomaly.scores import AnomalyScore
@@ -157,7 +159,7 @@ class DetectorScore(AnomalyScore):
             if not numpy:
                 made: Tensor = sign * fn(images)
                 return made
-            return torch.from_numpy(sign * np.asarray(fn(images.detach().cpu().numpy()))).to(x.device)
+            return torch.from_numpy(sign * np.asarray(fn(on_host(images)))).to(x.device)
 
         known = False if numpy else (None if differentiable == "auto" else bool(differentiable))
         source = getattr(fn, "__name__", type(fn).__name__)
@@ -171,7 +173,7 @@ class DetectorScore(AnomalyScore):
         """See `AnomalyScore.map`."""
         if self._map_fn is None:
             return super().map(x)
-        made = self._map_fn(x)
+        made = self._map_fn(check_samples(x))
         if made.dim() != 4 or made.shape[:2] != (len(x), 1):
             raise InputError(f"the map must be ({len(x)}, 1, h, w), got {tuple(made.shape)}")
         return made
@@ -222,6 +224,8 @@ def _host_score(score: Callable[[np.ndarray], np.ndarray], features: Rows | None
     """A function of float64 rows as one of tensors."""
 
     def run(x: Tensor) -> Tensor:
+        if not len(x):
+            return x.new_zeros(0, dtype=torch.float64)
         rows = x.flatten(1) if features is None else torch.as_tensor(features(x.detach()))
         return torch.from_numpy(score(rows.detach().cpu().double().numpy())).to(x.device)
 

@@ -57,6 +57,8 @@ def evidence(
     calibration, threshold = score.info.calibration, score._needed_threshold()
     if calibration is None:
         raise InputError("evidence compares with normals; fix: calibrate(normals)")
+    if not len(areas) or not all(0 < a <= 1 for a in areas):
+        raise InputError(f"areas must be shares of the image in (0, 1], got {list(areas)}")
     s = score.scores_of(x)
     median = np.median(calibration.scores)
     spread = 1.4826 * np.median(np.abs(calibration.scores - median))

@@ -11,6 +11,7 @@ from xai_ext._checks import InputError, InputTypeError, check_choice
 from xai_ext._randomness import preserved_generators
 from xai_ext.anomaly._frozen import Frozen
 from xai_ext.anomaly._info import ScoreInfo
+from xai_ext.anomaly._output import check_samples
 from xai_ext.anomaly._residuals import RESIDUALS, normal_deviations, residual_of, smoothed, smoothing_weights
 from xai_ext.anomaly.reducers import Reducer, named_reducer
 from xai_ext.anomaly.scores import AnomalyScore, FrozenScore
@@ -75,6 +76,10 @@ class ReconstructionScore(AnomalyScore):
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """What the model makes of x, (N, C, H, W)."""
+        if check_samples(x).dim() != 4:
+            raise InputError(
+                f"samples must be (N, C, H, W) of one shape, the images to reconstruct, got {tuple(x.shape)}"
+            )
         if self.settings.stochastic == "mean":
             return self._first(self.model(x), x)
         return torch.stack([self._drawn(x, i) for i in range(self.settings.draws)]).mean(0)
@@ -88,7 +93,7 @@ class ReconstructionScore(AnomalyScore):
         if self._reference is not None:
             return super().reference(x)
         with torch.no_grad():
-            return self.reconstruct(x.detach())
+            return self.reconstruct(check_samples(x).detach())
 
     def frozen(self) -> FrozenScore:
         """See `AnomalyScore.frozen`."""

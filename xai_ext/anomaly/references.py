@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext.anomaly._output import check_samples
 
 __all__ = ["Constant", "MeanNormal", "NearestNormal", "Reconstruction"]
 
@@ -27,7 +28,7 @@ class Reconstruction:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """The reference of each sample."""
-        made = x.detach()
+        made = check_samples(x).detach()
         for _ in range(self.iterations):
             made = self.score.reconstruct(made)
         return made
@@ -87,7 +88,7 @@ class Constant:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The reference of each sample."""
-        return torch.full_like(x.detach(), self.value)
+        return torch.full_like(check_samples(x).detach(), self.value)
 
 
 def _check_bank(bank: Tensor) -> None:
@@ -96,6 +97,6 @@ def _check_bank(bank: Tensor) -> None:
 
 
 def _matching(bank: Tensor, x: Tensor) -> Tensor:
-    if bank.shape[1:] != x.shape[1:]:
+    if bank.shape[1:] != check_samples(x).shape[1:]:
         raise InputError(f"the bank holds samples of shape {tuple(bank.shape[1:])}, the inputs {tuple(x.shape[1:])}")
     return bank.to(x)

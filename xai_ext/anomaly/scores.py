@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xai_ext._checks import InputError, InputTypeError, check_at_least
+from xai_ext._checks import InputError, check_at_least
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.anomaly import _probes
 from xai_ext.anomaly._calibration import (
@@ -22,7 +22,7 @@ from xai_ext.anomaly._calibration import (
 )
 from xai_ext.anomaly._frozen import Frozen, closed_forms
 from xai_ext.anomaly._info import NoMapError, NotDifferentiableError, ReferenceCheck, ScoreInfo
-from xai_ext.anomaly._output import FrozenScore, checked
+from xai_ext.anomaly._output import FrozenScore, check_samples, checked
 from xai_ext.anomaly._surrogates import surrogate_of
 from xai_ext.anomaly.reducers import Max, Reducer, Region
 from xai_ext.explanation import Explanation
@@ -72,8 +72,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         NonFiniteScoreError
             A score is NaN or infinite.
         """
-        if not isinstance(x, Tensor) or not x.dim():
-            raise InputTypeError(f"samples must be a tensor (N, C, H, W) or (N, D), got {type(x).__name__}: {x!r:.80}")
+        check_samples(x)
         if self.row_by_row and len(x) > 1:
             return torch.cat([self.scores_together(row) for row in torch.split(x, 1)])
         return self.scores_together(x)
@@ -99,7 +98,7 @@ class AnomalyScore(nn.Module, abc.ABC):
                 "this score has no reference; fix: reference=NearestNormal(bank), or another function of inputs"
             )
         with torch.no_grad():
-            return self._reference(x.detach())
+            return self._reference(check_samples(x).detach())
 
     def margin(self, x: Tensor) -> Tensor:
         """Score minus threshold, (N,)."""
@@ -123,7 +122,7 @@ class AnomalyScore(nn.Module, abc.ABC):
     @torch.no_grad()
     def scores_of(self, x: Tensor, batch_size: int | None = None) -> FloatArray:
         """Scores (N,) as float64 on the host, ``batch_size`` rows at a time."""
-        size = len(x) if batch_size is None else check_at_least("batch_size", batch_size, 1)
+        size = len(check_samples(x)) if batch_size is None else check_at_least("batch_size", batch_size, 1)
         return np.concatenate([self(part).double().cpu().numpy() for part in torch.split(x, max(1, size))])
 
     def calibrate(
@@ -235,7 +234,7 @@ class AnomalyScore(nn.Module, abc.ABC):
         The frozen game asks which positions of this residual make the score; sampling methods on the score itself
         also ask how the model reacts. For `Max` and `TopK` the values rank positions as the map does.
         """
-        return closed_forms(self, x, labels, above_threshold=above_threshold)
+        return closed_forms(self, check_samples(x), labels, above_threshold=above_threshold)
 
     def save(self, folder: str | Path) -> None:
         """Write score.json and score.safetensors; never pickle."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xai_ext._arguments import Baselines, Inputs, Target, as_tuple, batch_size, format_baselines
+from xai_ext._arguments import Baselines, Inputs, Target, as_tensor, as_tuple, batch_size, format_baselines
 from xai_ext._checks import InputError
 from xai_ext._randomness import preserved_generators
 from xai_ext.metrics._shap import from_shap, is_shap
@@ -110,7 +110,8 @@ def sensitivity_max(
     def explain(copies: Any, **options: Any) -> Any:
         if mask is not None:
             options["feature_mask"] = _repeated(mask, n, batch_size(as_tuple(copies)))
-        return explanation_func(copies, **options)
+        found = explanation_func(copies, **options)  # Captum flattens it by view
+        return tuple(a.contiguous() for a in found) if isinstance(found, tuple) else found.contiguous()
 
     chosen = {} if perturb_func is None else {"perturb_func": perturb_func}
     with preserved_generators(_seed(rng)):
@@ -147,7 +148,7 @@ def _squares(x: Tensor) -> Tensor:
 
 
 def _spread(attributions: Any, x: Tensor) -> Tensor:
-    a = torch.as_tensor(attributions).to(x)
+    a = as_tensor(attributions).to(x)
     if a.shape == x.shape:
         return a
     if a.dim() == x.dim() - 1:

@@ -7,7 +7,7 @@ A player is a record of what the distance needs; its neighbours are `WIDTH` link
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 
 from xai_ext._types import AnyArray, FloatArray, IntArray
 
@@ -69,20 +69,26 @@ def atom_graph(channels: AnyArray, labels: IntArray, connectivity: int, terms: t
     return graph
 
 
+def records(n: int, dtype: np.dtype[np.void]) -> AnyArray:
+    """An empty array whose elements' fields are attributes, as kernels read them, with NUMBA_DISABLE_JIT as well."""
+    empty = np.empty(n, dtype)
+    return empty.view(np.recarray) if config.DISABLE_JIT else empty
+
+
 def _empty(n: int, n_chunks: int, n_channels: int, terms: tuple[str, ...]) -> Graph:
-    regions = np.empty(n, region_type(n_channels))
+    regions = records(n, region_type(n_channels))
     regions["seen"], regions["smallest"], regions["nearest"] = 0, 1, NOBODY
     regions["key"], regions["number"] = -np.inf, 0  # below any edge, until it has looked around
     regions["node"] = np.arange(n)
     return Graph(
         regions,
-        np.empty(n_chunks * WIDTH, _LINK),
+        records(n_chunks * WIDTH, _LINK),
         np.empty(n_chunks, np.int32),
         np.arange(n, dtype=np.int32),
-        np.empty(n, _LINK),
+        records(n, _LINK),
         np.empty(n),
         np.sqrt(2 * np.ceil(2 * np.sqrt(np.arange(_LARGEST)))),
-        np.empty(n - 1, _ROW),
+        records(n - 1, _ROW),
         *(term in terms for term in ("color", "area", "perimeter")),
     )
 

@@ -4,13 +4,14 @@ import numpy as np
 from numba import njit
 
 from xai_ext._types import AnyArray, FloatArray, IntArray
+from xai_ext.hierarchies._graph import records
 
 _DIGIT = 16  # bits per pass of the radix sort
 
 
 def linkage(rows: AnyArray) -> FloatArray:
     """Linkage (n-1, 4) of rows (height, number, first, second), each after its children; its ids come in any order."""
-    moment = np.empty(len(rows), rows.dtype)
+    moment = records(len(rows), rows.dtype)
     _moments(rows, moment)
     order = np.arange(len(rows), dtype=np.int32)
     for name in ("number", "height"):

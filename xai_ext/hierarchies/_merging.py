@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from xai_ext._types import AnyArray, IntArray
-from xai_ext.hierarchies._graph import NOBODY, WIDTH, Graph, Record
+from xai_ext.hierarchies._graph import NOBODY, WIDTH, Graph, Record, records
 
 _ROUNDS = 2  # a third one finds less than its own time is worth
 _PATIENCE = 16  # a block is left when fewer than one in so many of its regions found a partner
@@ -36,7 +36,7 @@ def merge_all(graph: Graph, blocks: list[AnyArray]) -> None:
 
 def _entries(regions: AnyArray, slots: IntArray) -> AnyArray:
     key, number = regions["key"][slots], regions["number"][slots]
-    heap = np.empty(len(slots), _ENTRY)
+    heap = records(len(slots), _ENTRY)
     heap["key"], heap["number"], heap["slot"] = key, number, slots
     return heap[np.lexsort((number, key))]  # a sorted array is a heap
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, FloatArray
 from xai_ext.explanation import Explanation
 from xai_ext.metrics._shap import is_shap, output_index, shap_values
@@ -96,6 +96,8 @@ def views(attributions: Attributions, n_inputs: int | None, reading: Reading) ->
         examples = list(zip(*_same_length([_batch(a, reading) for a in given]), strict=True))
     if not examples:
         raise InputError("attributions hold no example")
+    if not any(view.values.size for view in examples[0]):
+        raise InputError(f"attributions hold no position, got maps of shape {examples[0][0].values.shape}")
     if n_inputs not in (None, len(examples[0])):
         raise InputError(f"attributions must hold one map per input ({n_inputs}), got {len(examples[0])}")
     return examples
@@ -123,7 +125,11 @@ def read(view: View, grid: Grid | None, reading: Reading) -> FloatArray | None:
         values = _on_grid(values, view, grid)
     if not np.isfinite(values).all():
         return None
-    return values if axis is None else REDUCTIONS[reading.channel_reduce](values, axis)
+    if axis is None:
+        return values
+    with np.errstate(over="ignore", invalid="ignore"):  # channels whose sum is too large: not finite either
+        reduced = REDUCTIONS[reading.channel_reduce](values, axis)
+    return reduced if np.isfinite(reduced).all() else None
 
 
 def named(attributions: Attributions) -> dict[str, Attributions]:
@@ -162,9 +168,7 @@ def _batch(attributions: Any, reading: Reading) -> list[View]:
 
 def _array(attributions: Any) -> AnyArray:
     if isinstance(attributions, Tensor):
-        tensor = attributions.detach().cpu()
-        # NumPy knows no bfloat16
-        attributions = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        attributions = on_host(attributions)
     if not isinstance(attributions, np.ndarray):
         raise InputTypeError(
             "attributions must be a tensor, an array, a shap.Explanation, an xai_ext Explanation, a tuple with one "

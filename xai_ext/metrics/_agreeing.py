@@ -8,6 +8,7 @@ import numpy as np
 
 from xai_ext._checks import InputError
 from xai_ext._types import FloatArray, IntArray
+from xai_ext.metrics._ranking import scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,8 @@ def spearman(a: Ranked, b: Ranked) -> float:
 def pearson(a: Ranked, b: Ranked) -> float:
     if a.is_constant or b.is_constant:
         return np.nan
-    return _cosine(a.scores - a.scores.mean(), b.scores - b.scores.mean())
+    x, y = scaled(a.scores)[0], scaled(b.scores)[0]
+    return _cosine(x - x.mean(), y - y.mean())
 
 
 def cosine(a: Ranked, b: Ranked) -> float:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xai_ext._checks import InputError, check_choice
+from xai_ext._checks import InputError, check_at_least, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.metrics._scenes import as_masks, as_positions
 
@@ -33,6 +34,7 @@ _OF_MAPS: dict[str, Level] = {
     "pairwise_rank_agreement": lambda rho, n, k: 0.5,
     **dict.fromkeys(("rank_correlation", "spearman", "pearson", "kendall"), lambda rho, n, k: 0.0),
 }
+_FINE = 10**6  # steps of a curve: more change nothing that can be seen
 _NEEDS_N_AND_K = ("feature_agreement", "topq_iou")
 
 
@@ -81,6 +83,7 @@ def chance(
     tensor([0.2500], dtype=torch.float64)
     """
     check_choice("metric", metric, ("pointing_game", *_WITH_K, *_WITH_MASK, *_OF_MAPS))
+    _check_numbers(rho, n, tolerance)
     if metric in _OF_MAPS:
         return _of_maps(metric, n, k)
     if metric in _WITH_K and metric != "precision" and k is None:
@@ -92,8 +95,7 @@ def chance(
     if metric == "pointing_game":
         levels = [random_pointing(m & c, c, tolerance) for m, c in zip(objects, counts, strict=True)]
     else:
-        level = (_WITH_K | _WITH_MASK)[metric]
-        predicted = np.broadcast_to(np.asarray(np.nan if k is None else k, dtype=np.float64), len(objects))
+        level, predicted = (_WITH_K | _WITH_MASK)[metric], _predicted(k, counts)
         levels = [_level(level, m[c], p) for m, c, p in zip(objects, counts, predicted, strict=True)]
     return torch.tensor(levels, dtype=torch.float64)
 
@@ -101,14 +103,41 @@ def chance(
 def _of_maps(metric: str, n: int | None, k: float | Tensor | AnyArray | None) -> Tensor:
     if (n is None and metric in ("rank_agreement", *_NEEDS_N_AND_K)) or (k is None and metric in _NEEDS_N_AND_K):
         raise InputError(f'chance("{metric}") needs n{" and k" if metric in _NEEDS_N_AND_K else ""}')
-    return torch.tensor(_OF_MAPS[metric](0.0, n or 1, float(k or 0)), dtype=torch.float64)
+    return torch.tensor(_OF_MAPS[metric](0.0, n or 1, _number(k, n or np.inf)), dtype=torch.float64)
 
 
 def _of_share(metric: str, rho: float | None, n: int | None, k: float | Tensor | AnyArray | None) -> Tensor:
     if rho is None or n is None or metric == "pointing_game":
         raise InputError(f'chance("{metric}") needs masks{"" if metric == "pointing_game" else ", or rho and n"}')
-    level = (_WITH_K | _WITH_MASK)[metric](rho, n, np.nan if k is None else float(k)) if rho > 0 else np.nan
+    level = (_WITH_K | _WITH_MASK)[metric](rho, n, _number(k, n)) if rho > 0 else np.nan
     return torch.tensor(level, dtype=torch.float64)
+
+
+def _check_numbers(rho: float | None, n: int | None, tolerance: float) -> None:
+    if rho is not None and not 0 <= rho <= 1:
+        raise InputError(f"rho must be a share in 0..1, got {rho!r}")
+    if n is not None:
+        check_at_least("n", n, 1)
+    if not tolerance >= 0:
+        raise InputError(f"tolerance must be a distance in pixels of at least 0, got {tolerance!r}")
+
+
+def _number(k: float | Tensor | AnyArray | None, n: float) -> float:
+    """One k; NaN is not known."""
+    return float(_checked(np.nan if k is None else on_host(k).astype(np.float64), (), n))
+
+
+def _predicted(k: float | Tensor | AnyArray | None, counts: BoolArray) -> FloatArray:
+    """(B,): a k for each example."""
+    n = counts.reshape(len(counts), -1).sum(1)
+    return np.broadcast_to(_checked(np.nan if k is None else on_host(k).astype(np.float64), n.shape, n), n.shape)
+
+
+def _checked(k: AnyArray | float, shape: tuple[int, ...], n: AnyArray | float) -> FloatArray:
+    array = np.asarray(k)
+    if array.shape not in ((), shape) or (array < 0).any() or (array > n).any():
+        raise InputError(f"k must be one number, or one per example, from 0 to the number of positions, got {k!r}")
+    return array
 
 
 def _level(level: Level, mask: BoolArray, k: float) -> float:
@@ -116,8 +145,8 @@ def _level(level: Level, mask: BoolArray, k: float) -> float:
 
 
 def _area(rho: float, n: int) -> float:
-    k = np.arange(n + 1)
-    return float(np.trapezoid(k * rho / (k + rho * n - k * rho)) / n)
+    k = np.linspace(0, n, min(n, _FINE) + 1)
+    return float(np.trapezoid(k * rho / (k + rho * n - k * rho), k) / n)
 
 
 def random_overlap(ratio: Callable[[float, float, float], float], mask: BoolArray, k: float) -> float:

@@ -30,8 +30,9 @@ class Regions:
         member = np.zeros(len(self.sizes), np.int64)
         member[self.labels] = np.arange(len(self.labels))
         level = positions[member]
-        excess = np.bincount(self.labels, weights=positions - level[self.labels])
-        return np.asarray(level + excess / self.sizes)
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum that is too large is no number
+            excess = np.bincount(self.labels, weights=positions - level[self.labels])
+            return np.asarray(level + excess / self.sizes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,8 @@ class Features:
         means = self.regions.means(positions)
         if is_density == per_position:
             return means
-        return means * self.regions.sizes if is_density else means / self.regions.sizes
+        with np.errstate(over="ignore"):
+            return means * self.regions.sizes if is_density else means / self.regions.sizes
 
     def order(
         self, values: FloatArray, ties: str, *, per_position: bool, rng: np.random.Generator | None = None

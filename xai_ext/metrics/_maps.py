@@ -90,7 +90,9 @@ def _read(
     regions = Regions(relabelled(labels))
     means = regions.means(flat)
     density = reading.map_kind == "density" or all(view.is_density for view in given)
-    return ReadMap(shapes, means * regions.sizes if density else means, False)
+    with np.errstate(over="ignore"):
+        values = means * regions.sizes if density else means
+    return ReadMap(shapes, values, False) if np.isfinite(values).all() else None
 
 
 def _masks(feature_mask: Any, n_inputs: int) -> tuple[IntArray, ...] | None:

@@ -184,7 +184,7 @@ def feature_values(given: tuple[View, ...], features: Features, maps: Maps, prot
         flat.append(values.ravel())
     per_position = protocol.axis == "pixels"
     joined = features.values(np.concatenate(flat), is_density=is_density, per_position=per_position)
-    return SIGNS[protocol.sign](joined)
+    return SIGNS[protocol.sign](joined) if np.isfinite(joined).all() else None
 
 
 def _stacked(curves: list[Curve], n_evals: list[int], protocol: Protocol) -> CurveResult:

@@ -18,6 +18,7 @@ def rise_blur(inputs: Tensor) -> Tensor:
         raise InputError("Protocol.rise() blurs images (B, C, H, W) of one input")
     impulse = np.zeros((_SIDE, _SIDE))
     impulse[_SIDE // 2, _SIDE // 2] = 1
-    kernel = torch.from_numpy(gaussian_filter(impulse, _SIGMA)).to(inputs)
-    flat = inputs.detach().flatten(0, 1)[:, None]
-    return conv2d(flat, kernel[None, None], padding=_SIDE // 2).reshape(inputs.shape)
+    images = inputs.detach() if inputs.is_floating_point() else inputs.detach().float()
+    kernel = torch.from_numpy(gaussian_filter(impulse, _SIGMA)).to(images)
+    blurred = conv2d(images.flatten(0, 1)[:, None], kernel[None, None], padding=_SIDE // 2).reshape(inputs.shape)
+    return blurred if inputs.is_floating_point() else blurred.round().to(inputs.dtype)

@@ -126,10 +126,13 @@ def top_mask(values: FloatArray, k: float, ties: str = "stable", rng: np.random.
     """
     check_choice("ties", ties, TIES[1:])
     n = values.size
-    count = int(k) if isinstance(k, int | np.integer) else int(k * n + 0.5)
-    if not 0 <= count <= n:
+    wanted = k if isinstance(k, int | np.integer) else np.floor(k * n + 0.5)
+    if not 0 <= wanted <= n:
         raise InputError(f"k must be between 0 and the {n} positions, or a fraction, got {k}")
-    order = _descending(np.asarray(values, dtype=np.float64).ravel(), ties, rng)
+    count, flat = int(wanted), np.asarray(values, dtype=np.float64).ravel()
+    if not np.isfinite(flat).all():
+        raise InputError("values must be finite: NaN has no rank")
+    order = _descending(flat, ties, rng)
     mask = np.zeros(n, np.bool_)
     mask[order[:count]] = True
     return mask.reshape(values.shape)
@@ -138,6 +141,12 @@ def top_mask(values: FloatArray, k: float, ties: str = "stable", rng: np.random.
 def rounded_half_up(numerator: IntArray, denominator: int) -> IntArray:
     """floor(numerator / denominator + 1/2), exactly."""
     return np.asarray((2 * numerator + denominator) // (2 * denominator))
+
+
+def scaled(values: FloatArray) -> tuple[FloatArray, int]:
+    """Divided by a power of 2, which is exact, and its exponent: sums and ranges of huge values overflow."""
+    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
+    return np.ldexp(values, -exponent), exponent
 
 
 def inclusion_probability(values: FloatArray, k: int) -> FloatArray:
@@ -178,9 +187,11 @@ def curve_auc(
     float
         NaN where the denominator is 0.
     """
-    even = check_choice("rule", rule, AREAS) == "even" or fractions is None
-    at = np.linspace(0.0, 1.0, len(curve)) if even else fractions
-    return float(np.trapezoid(_normalized(np.asarray(curve), f_input, f_baseline, normalize), at))
+    scores, even = np.asarray(curve, dtype=np.float64), check_choice("rule", rule, AREAS) == "even" or fractions is None
+    at = np.linspace(0.0, 1.0, len(scores)) if even else np.asarray(fractions)
+    if scores.ndim != 1 or not len(scores) or at.shape != scores.shape:
+        raise InputError(f"a curve needs a score at each fraction, got scores {scores.shape} at {at.shape}")
+    return float(np.trapezoid(_normalized(scores, f_input, f_baseline, normalize), at))
 
 
 def _normalized(curve: FloatArray, f_input: float | None, f_baseline: float | None, how: str) -> FloatArray:

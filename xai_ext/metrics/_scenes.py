@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError
+from xai_ext._forward import on_host
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.metrics._adapt import SIGNS, Attributions, Grid, Reading, check_examples, read, views
 from xai_ext.metrics._metric import Status
@@ -103,12 +104,14 @@ def boxed_masks(boxes: Any, box_format: str, attributions: Attributions, reading
     shape = view.values.shape
     if view.channels_last and len(shape) == 3:
         shape = shape[:2]
+    if len(shape) < 2:
+        raise InputError(f"boxes are for images, maps (B, H, W), got maps of shape {shape}; fix: masks=")
     return boxes_to_mask(boxes, shape[-2:], box_format)
 
 
 def as_masks(name: str, masks: Any) -> BoolArray:
     """A batch of masks (B, *spatial) as a bool array; a channel dimension of size 1 is dropped."""
-    array = masks.detach().cpu().numpy() if isinstance(masks, Tensor) else masks
+    array = on_host(masks) if isinstance(masks, Tensor) else masks
     if not isinstance(array, np.ndarray):
         raise InputTypeError(f"{name} must be a tensor or an array, got {type(masks).__name__}")
     if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from xai_ext._arguments import as_tensor
 from xai_ext._checks import InputError, InputTypeError
 from xai_ext._types import AnyArray
 
@@ -35,7 +35,7 @@ def output_index(output: int | str | None, n_outputs: int, names: Any = None) ->
             return 0
         raise InputError(f"the explanation has {n_outputs} outputs; fix: output=<one of 0..{n_outputs - 1}>")
     if isinstance(output, str):
-        known = [] if names is None else [str(name) for name in names]
+        known = [] if names is None else [str(name) for name in names][:n_outputs]
         if output not in known:
             raise InputError(f"output must be one of the explanation's output names {known}, got {output!r}")
         return known.index(output)
@@ -86,7 +86,7 @@ def from_shap(explanation: Any, output: int | str | None = None) -> tuple[Tensor
 
 
 def _channels_first(array: AnyArray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1) if array.ndim >= 4 else array))
+    return as_tensor(np.moveaxis(array, -1, 1) if array.ndim >= 4 else array)
 
 
 def _numbers(name: str, array: Any) -> AnyArray:

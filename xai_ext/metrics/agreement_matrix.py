@@ -158,8 +158,8 @@ def reference_maps(maps: Tensor, kind: str, rng: np.random.Generator) -> Tensor:
     """
     check_choice("kind", kind, _KINDS)
     values = maps.detach().cpu().double().numpy()
-    if values.ndim < 2:
-        raise InputError(f"maps must be (B, *spatial), got {values.shape}")
+    if values.ndim < 2 or not values.size:
+        raise InputError(f"maps must be (B, *spatial) and not empty, got {values.shape}")
     if kind == "other_image":
         if len(values) < 2:
             raise InputError("the map of another example needs at least two examples")

@@ -93,8 +93,8 @@ def effective_complexity(
     float64 Tensor (B,)
         0 for a zero map.
     """
-    if not eps >= 0:
-        raise InputError(f"eps must be at least 0, got {eps!r}")
+    if not 0 <= eps < np.inf:
+        raise InputError(f"eps must be at least 0 and finite, got {eps!r}")
 
     def count(a: FloatArray) -> float:
         return float((a > (eps * a.max() if relative else eps)).sum())

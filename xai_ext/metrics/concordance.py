@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import FloatArray
 from xai_ext.metrics._adapt import Attributions
 from xai_ext.metrics._agreeing import Ranked
@@ -106,7 +107,7 @@ def area_over_k(values: Tensor | FloatArray, ks: Sequence[float], rule: str = "t
     float64 Tensor (...)
     """
     check_choice("rule", rule, ("trapezoid", "mean"))
-    array, at = np.asarray(values, dtype=np.float64), np.asarray(ks, dtype=np.float64)
+    array, at = on_host(values).astype(np.float64), np.asarray(ks, dtype=np.float64)
     if array.shape[-1:] != at.shape or len(at) < 2 or not (np.diff(at) > 0).all():
         raise InputError(f"values must have one entry per k, k ascending, got {array.shape} and {list(ks)}")
     if rule == "mean":

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 from xai_ext.metrics._metric import metric
 from xai_ext.metrics._ranking import removal_order
@@ -254,7 +255,7 @@ def _at_least(values: FloatArray, levels: FloatArray) -> FloatArray:
 
 
 def _split(scores: Scores, labels: Scores) -> tuple[FloatArray, FloatArray]:
-    values, truth = _vector("scores", scores), _array(labels)
+    values, truth = _vector("scores", scores), on_host(labels)
     if truth.shape != values.shape or not np.isin(truth, (0, 1)).all():
         raise InputError(f"labels must be bool or 0/1, one per score {values.shape}, got {truth.dtype} {truth.shape}")
     positive = truth.astype(bool)
@@ -262,14 +263,14 @@ def _split(scores: Scores, labels: Scores) -> tuple[FloatArray, FloatArray]:
 
 
 def _vector(name: str, values: Scores) -> FloatArray:
-    array = _array(values).astype(np.float64)
+    array = on_host(values).astype(np.float64)
     if array.ndim != 1 or not np.isfinite(array).all():
         raise InputError(f"{name} must be finite numbers (N,), got shape {array.shape}")
     return array
 
 
 def _maps(maps: Any, masks: Any) -> tuple[FloatArray, BoolArray]:
-    values, truth = _array(maps).astype(np.float64), _array(masks)
+    values, truth = on_host(maps).astype(np.float64), on_host(masks)
     values = values[:, 0] if values.ndim == 4 and values.shape[1] == 1 else values
     if values.ndim != 3 or values.shape != truth.shape or not np.isin(truth, (0, 1)).all():
         raise InputError(
@@ -279,7 +280,3 @@ def _maps(maps: Any, masks: Any) -> tuple[FloatArray, BoolArray]:
     if not np.isfinite(values).all():
         raise InputError("maps must be finite")
     return values, truth.astype(bool)
-
-
-def _array(values: Any) -> AnyArray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

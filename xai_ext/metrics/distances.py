@@ -11,13 +11,19 @@ from xai_ext._checks import InputError, check_choice
 from xai_ext._types import FloatArray
 from xai_ext.metrics._adapt import Attributions
 from xai_ext.metrics._maps import MapOptions, MapReading, ReadMap, read_maps
+from xai_ext.metrics._ranking import scaled
 
 _MOST_FOR_EMD = 1024
 
 
 def l2(a: Attributions, b: Attributions, **options: Unpack[MapOptions]) -> Tensor:
     """Euclidean distance of two maps, (B,); forms of maps are those of `agreement`."""
-    return _compared("l2", a, b, options, lambda x, y: float(np.linalg.norm(x.values - y.values)))
+
+    def distance(x: ReadMap, y: ReadMap) -> float:
+        with np.errstate(over="ignore"):  # infinite, then
+            return float(np.linalg.norm(x.values - y.values))
+
+    return _compared("l2", a, b, options, distance)
 
 
 def js_distance(a: Attributions, b: Attributions, **options: Unpack[MapOptions]) -> Tensor:
@@ -123,6 +129,7 @@ def _shares_compared(
 
 def _shares(values: FloatArray, *, shift: bool) -> FloatArray | None:
     """Scaled to sum 1; None for a map without mass."""
+    values, _ = scaled(values)
     if shift:
         values = values - values.min()
     if values.min() < 0:

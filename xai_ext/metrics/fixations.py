@@ -11,6 +11,7 @@ from xai_ext._checks import InputError, check_choice
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.metrics._adapt import Attributions
 from xai_ext.metrics._maps import MapOptions, MapReading, read_maps
+from xai_ext.metrics._ranking import scaled
 from xai_ext.metrics._scenes import as_masks
 
 
@@ -35,6 +36,7 @@ def nss(attributions: Attributions, fixations: Any, *, ddof: int = 1, **options:
     def mean_score(values: FloatArray, fixated: BoolArray) -> float:
         if values.min() == values.max():
             return np.nan
+        values, _ = scaled(values)
         return float((values[fixated].mean() - values.mean()) / values.std(ddof=ddof))
 
     return _fixated("nss", attributions, fixations, options, mean_score)
@@ -43,7 +45,7 @@ def nss(attributions: Attributions, fixations: Any, *, ddof: int = 1, **options:
 def auc_judd(attributions: Attributions, fixations: Any, **options: Unpack[MapOptions]) -> Tensor:
     """Area under the curve of fixated against other positions, thresholds at fixated values only, (B,).
 
-    Parameters are those of `nss`. No noise is added; tied fixations are steps of the curve in their order.
+    Parameters are those of `nss`. No noise is added; tied positions count together: .5 for a constant map.
 
     Returns
     -------
@@ -55,11 +57,11 @@ def auc_judd(attributions: Attributions, fixations: Any, **options: Unpack[MapOp
         n_fixated = int(fixated.sum())
         if n_fixated == len(values):
             return np.nan
-        levels = np.sort(values[fixated])[::-1]
-        above = len(values) - np.searchsorted(np.sort(values), levels, side="left")
-        i = np.arange(1, n_fixated + 1)
-        false = (above - i) / (len(values) - n_fixated)
-        hits = np.concatenate([[0.0], i / n_fixated, [1.0]])
+        ascending = np.sort(values[fixated])
+        levels = ascending[::-1]
+        above, hit = (len(v) - np.searchsorted(v, levels, side="left") for v in (np.sort(values), ascending))
+        false = (above - hit) / (len(values) - n_fixated)
+        hits = np.concatenate([[0.0], hit / n_fixated, [1.0]])
         return float(np.trapezoid(hits, np.concatenate([[0.0], false, [1.0]])))
 
     return _fixated("auc_judd", attributions, fixations, options, area)
@@ -73,6 +75,8 @@ def _fixated(
     measure: Callable[[FloatArray, BoolArray], float],
 ) -> Tensor:
     maps, marks = read_maps(attributions, MapReading.of(function, options)), as_masks("fixations", fixations)
+    if options.get("feature_mask") is not None:
+        raise InputError(f"{function} reads maps at fixated positions, not at regions; fix: leave out feature_mask")
     if len(maps) != len(marks) or any(m is not None and m.shapes != (marks.shape[1:],) for m in maps):
         raise InputError(f"fixations must have the shape of the maps, got {marks.shape}; fix: resize_map")
     found = [

@@ -34,8 +34,8 @@ class LinearImputer:
 
     def __post_init__(self) -> None:
         check_positive("tol", self.tol)
-        if not self.noise >= 0:
-            raise InputError(f"noise must be at least 0, got {self.noise!r}")
+        if not 0 <= self.noise < np.inf:
+            raise InputError(f"noise must be at least 0 and finite, got {self.noise!r}")
 
     def __call__(self, image: Tensor, missing: Tensor, rng: np.random.Generator | None = None) -> Tensor:
         """Fill one image.

@@ -1,6 +1,7 @@
 """Overlap over all regions that a map can give: its curve, its area and its best point."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Unpack
 
@@ -104,7 +105,8 @@ def max_iou(
         0..1, higher is better; 1 exactly when some threshold separates object and rest. Tied values are never
         separated.
     """
-    place = Place.of("max_iou", options, return_details=return_threshold)
+    place = Place.of("max_iou", options)
+    place = replace(place, return_details=place.return_details or return_threshold)
     judge = _best if compat is None else partial(_best_of_curve, _rule("expected", compat))
     found = located(judge, attributions, masks, place)
     if not return_threshold:

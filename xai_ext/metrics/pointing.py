@@ -115,8 +115,9 @@ def pointing_accuracy(
     if compat is None:
         return float(np.mean(means)) if means else np.nan
     check_choice("compat", compat, ("torchray",))
-    if num_classes is None or num_classes < len(means):
-        raise InputError(f"compat needs num_classes of at least the {len(means)} classes that occur, got {num_classes}")
+    least = max(1, len(means))
+    if num_classes is None or num_classes < least:
+        raise InputError(f"compat needs num_classes of at least the {least} classes that occur, got {num_classes}")
     return float(np.sum(means) / num_classes)
 
 
@@ -218,6 +219,6 @@ def box_iou(a: Any, b: Any, convention: str = "half_open") -> Tensor:
 def _corners(boxes: Any, inclusive: bool) -> Tensor:
     corners = torch.as_tensor(np.asarray(boxes, dtype=np.float64).reshape(-1, 4).copy())
     corners[:, 2:] += inclusive
-    if bool((corners[:, 2:] <= corners[:, :2]).any()):
-        raise InputError(f"boxes must have x0 < x1 and y0 < y1, got {np.asarray(boxes).tolist()}")
+    if not bool((corners.isfinite().all() & (corners[:, :2] < corners[:, 2:])).all()):
+        raise InputError(f"boxes must be finite, with x0 < x1 and y0 < y1, got {np.asarray(boxes).tolist()}")
     return corners

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xai_ext._arguments import Baselines, Inputs, Target
 from xai_ext._checks import InputError, check_at_least
+from xai_ext._forward import on_host
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.metrics._adapt import Attributions, named, unnamed
 from xai_ext.metrics._agreeing import Ranked, n_chosen, pearson
@@ -40,13 +41,13 @@ def average_drop(original: Scores, masked: Scores) -> Tensor:
     ----------
     .. [1] Chattopadhay et al., "Grad-CAM++", WACV 2018, sec. 4.
     """
-    y, o = _pair(original, masked)
+    y, o = _columns(original=original, masked=masked)
     return torch.where(y == 0, torch.nan, (y - o).clamp(min=0) / y)
 
 
 def average_increase(original: Scores, masked: Scores) -> Tensor:
     """Did the score rise? 1.0 or 0.0; parameters are those of `average_drop`, higher is better."""
-    y, o = _pair(original, masked)
+    y, o = _columns(original=original, masked=masked)
     return _unless_nan(y, o, (o > y).double())
 
 
@@ -55,7 +56,7 @@ def average_gain(original: Scores, masked: Scores) -> Tensor:
 
     Parameters are those of `average_drop`. Higher is better; NaN where Y = 1.
     """
-    y, o = _pair(original, masked)
+    y, o = _columns(original=original, masked=masked)
     return torch.where(y == 1, torch.nan, (o - y).clamp(min=0) / (1 - y))
 
 
@@ -76,8 +77,8 @@ def adcc(coherency: Scores, complexity: Scores, drop: Scores) -> Tensor:
     ----------
     .. [1] Poppi et al., "Revisiting the evaluation of class activation mapping for explainability", CVPRW 2021.
     """
-    parts = torch.stack([_column(coherency), 1 - _column(complexity), 1 - _column(drop)])
-    return 3 / (1 / parts).sum(0)
+    kept, simple, lost = _columns(coherency=coherency, complexity=complexity, drop=drop)
+    return 3 / (1 / torch.stack([kept, 1 - simple, 1 - lost])).sum(0)
 
 
 @metric(higher_is_better=True, range=(-1.0, 1.0), needs=["model"])
@@ -160,15 +161,17 @@ def _subsets(n_features: int, n: int, n_samples: int, rng: np.random.Generator) 
     return subsets
 
 
-def _pair(original: Scores, masked: Scores) -> tuple[Tensor, Tensor]:
-    y, o = _column(original), _column(masked)
-    if y.shape != o.shape:
-        raise InputError(f"original and masked must be as many scores, got {tuple(y.shape)} and {tuple(o.shape)}")
-    return y, o
+def _columns(**given: Scores) -> list[Tensor]:
+    """Scores that belong together, by name."""
+    columns = [_column(values) for values in given.values()]
+    shapes = [tuple(c.shape) for c in columns]
+    if len(set(shapes)) > 1:
+        raise InputError(f"{' and '.join(given)} must be as many scores, got {' and '.join(map(str, shapes))}")
+    return columns
 
 
 def _column(values: Scores) -> Tensor:
-    return torch.as_tensor(np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)).double()
+    return torch.from_numpy(on_host(values).astype(np.float64))
 
 
 def _unless_nan(y: Tensor, o: Tensor, value: Tensor) -> Tensor:

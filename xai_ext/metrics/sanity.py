@@ -124,8 +124,8 @@ def _copied(model: nn.Module) -> nn.Module:
 
 def _layers(model: nn.Module, wanted: Sequence[str] | None) -> list[str]:
     known = [name for name, m in model.named_modules() if any(True for _ in m.parameters(recurse=False))]
-    if not known:
-        raise InputError("the model has no parameters to randomise")
+    if not known or (wanted is not None and not len(wanted)):
+        raise InputError("there are no parameters to randomise: the model or layers= has none")
     for name in wanted or ():
         check_choice("layer", name, known)
     return list(wanted) if wanted is not None else known[::-1]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from xai_ext._checks import InputError, InputTypeError, check_choice
+from xai_ext._arguments import as_tensor
+from xai_ext._checks import InputError, InputTypeError, check_at_least, check_choice
 from xai_ext._types import FloatArray
 
 _SMOOTH = ("bilinear", "bicubic")
@@ -37,13 +38,15 @@ def resize_map(maps: Maps, size: Sequence[int], mode: str = "bilinear", *, align
         Of the same dtype; integers become float64.
     """
     if isinstance(maps, np.ndarray):
-        tensor = torch.from_numpy(np.ascontiguousarray(maps))
-        return np.asarray(resize_map(tensor, size, mode, align_corners=align_corners).numpy())
+        return np.asarray(resize_map(as_tensor(maps), size, mode, align_corners=align_corners).numpy())
     if not isinstance(maps, Tensor):
         raise InputTypeError(f"maps must be a tensor or an array, got {type(maps).__name__}")
     check_choice("mode", mode, _MODES)
     if maps.dim() not in (3, 4) or len(size) != 2:
         raise InputError(f"maps must be (B, H, W) or (B, C, H, W), got {tuple(maps.shape)} for size {tuple(size)}")
+    size = [check_at_least("size", side, 1) for side in size]
+    if not maps.numel():
+        raise InputError(f"maps must not be empty, got {tuple(maps.shape)}")
     if maps.dtype == torch.bool:
         return _resized(maps.float(), size, "nearest-exact", None) > 0
     return _resized(maps.detach(), size, mode, align_corners if mode in _SMOOTH else None)

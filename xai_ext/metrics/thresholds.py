@@ -11,7 +11,7 @@ import numpy as np
 
 from xai_ext._checks import InputError, InputTypeError, check_at_least
 from xai_ext._types import BoolArray, FloatArray
-from xai_ext.metrics._ranking import inclusion_probability
+from xai_ext.metrics._ranking import inclusion_probability, scaled
 
 __all__ = [
     "Absolute", "FractionOfMax", "MaskArea", "MassFraction", "Mean", "Otsu", "RangeFraction", "Threshold",
@@ -59,8 +59,9 @@ class RangeFraction:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
-        low, high = values.min(), values.max()
-        return _as_float(values > low + self.fraction * (high - low))
+        level, _ = scaled(values)
+        low, high = level.min(), level.max()
+        return _as_float(level > low + self.fraction * (high - low))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Mean:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`."""
-        return _as_float(values >= min(values.mean(), values.max()))  # a rounded mean can exceed the maximum
+        level, _ = scaled(values)
+        return _as_float(level >= min(level.mean(), level.max()))  # a rounded mean can exceed the maximum
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ class Otsu:
         """The threshold: the centre of the last of 256 bins that stay below it."""
         from skimage.filters import threshold_otsu
 
-        return float(threshold_otsu(values))
+        level, exponent = scaled(values)
+        try:
+            return float(np.ldexp(threshold_otsu(level), exponent))
+        except ValueError:  # too few numbers lie between such neighbours for 256 bins: from 0 there are enough
+            low = values.min()
+            return float(low + self.level(values - low))
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class MassFraction:
 
     def inclusion(self, values: FloatArray, mask: BoolArray) -> FloatArray:
         """See `Threshold`; nothing where no value is positive."""
-        positive = np.maximum(values, 0.0)
+        positive = np.maximum(scaled(values)[0], 0.0)
         levels, group = np.unique(positive, return_inverse=True)
         mass = np.cumsum((levels * np.bincount(group))[::-1])
         if mass[-1] == 0:
