@@ -44,7 +44,7 @@ def found():
     modules = [
         importlib.import_module(m.name) for m in pkgutil.iter_modules(xai_ext.samplers.__path__, "xai_ext.samplers.")
     ]
-    classes = {c for m in modules for _, c in inspect.getmembers(m, inspect.isclass) if c.__module__ == m.__name__}
+    classes = [c for m in modules for _, c in inspect.getmembers(m, inspect.isclass) if c.__module__ == m.__name__]
     return {c.__name__: c for c in classes if hasattr(c, "ask") and not getattr(c, "_is_protocol", False)}
 
 
