@@ -1,6 +1,7 @@
 """Binary partition trees: the greedy sequence, exactly."""
 
 import math
+import os
 import subprocess
 import sys
 
@@ -292,3 +293,18 @@ def test_numba_is_imported_with_the_first_tree():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("atoms", [False, True])
+def test_the_tree_is_the_same_without_the_compiler(atoms):
+    script = (
+        "import numpy as np\nfrom xai_ext.hierarchies import bpt\nfrom xai_ext.segmentation import grid\n"
+        "photo = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)\n"
+        f"print(bpt(photo{', grid(photo, rows=3, columns=2)' * atoms}).merges.tolist())"
+    )
+    environments = [os.environ | {"NUMBA_DISABLE_JIT": value} for value in "01"]
+    compiled, interpreted = (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=e)
+        for e in environments
+    )
+    assert interpreted.stdout == compiled.stdout != ""
