@@ -83,6 +83,13 @@ def test_channels_whose_sum_overflows_are_not_finite():
         (lambda: plots.overlay(np.ones((3, 3)), np.ones((3, 3)), truth=np.eye(2) > 0), "truth must have"),
         (lambda: plots.masked(np.ones((1, 2)), np.array([[0, -1]]), np.array([True])), "needs labels 0"),
         (lambda: anomaly.normal_deviations(Blurring(), torch.ones(2, 3)), "normals must be finite images"),
+        (lambda: anomaly.KthLargest(2.5), "k must be an int"),
+        (lambda: anomaly.TopK("2"), "k must be an int"),
+        (lambda: anomaly.DetectorScore.from_callable(lambda x: None)(torch.ones(2, 3)), "one number per row"),
+        (
+            lambda: anomaly.DetectorScore.from_callable(lambda x: None, numpy=True)(torch.ones(2, 3)),
+            "one number per row",
+        ),
     ],
 )
 def test_what_has_no_answer_is_refused(call, match):

@@ -156,10 +156,10 @@ class DetectorScore(AnomalyScore):
 
         def score_fn(x: Tensor) -> Tensor:
             images = x.movedim(1, -1) if layout == "channels_last" else x
-            if not numpy:
-                made: Tensor = sign * fn(images)
-                return made
-            return torch.from_numpy(sign * np.asarray(fn(on_host(images)))).to(x.device)
+            made: Any = fn(on_host(images) if numpy else images)
+            if numpy and np.asarray(made).dtype.kind in "biuf":
+                made = torch.from_numpy(np.array(made)).to(x.device)
+            return sign * made if isinstance(made, Tensor) else made
 
         known = False if numpy else (None if differentiable == "auto" else bool(differentiable))
         source = getattr(fn, "__name__", type(fn).__name__)

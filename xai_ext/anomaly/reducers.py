@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from xai_ext._checks import InputError, InputTypeError, check_choice, check_positive
+from xai_ext._checks import InputError, InputTypeError, check_at_least, check_choice, check_positive
 from xai_ext._types import BoolArray
 
 __all__ = ["KthLargest", "LogSumExp", "Max", "Mean", "Quantile", "Reducer", "Region", "Sum", "TopK", "named_reducer"]
@@ -60,8 +60,8 @@ class TopK:
     def __post_init__(self) -> None:
         if isinstance(self.k, float) and not 0 < self.k <= 1:
             raise InputError(f"a share k must lie in (0, 1], got {self.k}; fix: an int counts positions")
-        if self.k < 1 and not isinstance(self.k, float):
-            raise InputError(f"k must be at least 1, got {self.k}")
+        if not isinstance(self.k, float):
+            check_at_least("k", self.k, 1)
 
     def count(self, n_positions: int) -> int:
         """How many of ``n_positions``."""
@@ -82,8 +82,7 @@ class KthLargest:
     k: int
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise InputError(f"k must be at least 1, got {self.k}")
+        check_at_least("k", self.k, 1)
 
     def count(self, n_positions: int) -> int:
         """Its rank among ``n_positions``."""
