@@ -1,5 +1,6 @@
 """Agreement of methods: a matrix of numbers, and the tree it makes."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,8 +77,12 @@ def agreement_dendrogram(matrix: "DataFrame", *, ax: "Axes | None" = None) -> "A
     if len(names) < 2:
         say(ax, "a tree needs two methods")
         return ax
-    dendrogram(_linkage(values), labels=names, orientation="left", color_threshold=0, ax=ax,
-               above_threshold_color="#0072b2")  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Attempting to set identical"
+        )  # methods that all agree: a tree without height
+        dendrogram(_linkage(values), labels=names, orientation="left", color_threshold=0, ax=ax,
+                   above_threshold_color="#0072b2")  # fmt: skip
     ax.set_xlabel("1 - agreement")
     ax.tick_params(axis="y", length=0, labelsize=9)
     ax.spines[["top", "right", "left"]].set_visible(False)

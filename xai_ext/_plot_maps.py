@@ -88,9 +88,9 @@ def coloured(values: FloatArray, *, signed: bool | str = "auto", percentile: flo
     scale = float(np.percentile(np.abs(known), percentile)) or float(np.abs(known).max())
     if scale == 0:
         return None
-    strength = np.clip(np.abs(known) / scale, 0, 1)
+    strength = np.minimum(np.abs(known), scale) / scale
     if signed is True or (signed == "auto" and (known < 0).any()):
-        colours = _colours("RdBu_r")(np.clip(known / scale, -1, 1) / 2 + 0.5)
+        colours = _colours("RdBu_r")(np.clip(known, -scale, scale) / scale / 2 + 0.5)
     else:
         colours = _colours("viridis")(strength)
     colours[..., 3] = _OPACITY * strength

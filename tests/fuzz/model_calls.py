@@ -149,7 +149,7 @@ def imputer(draw):
         known = ~missing[:, None].expand(filled.shape)
         assert torch.equal(filled[known], x.expand(filled.shape)[known])
         assert bool(filled.double().isfinite().all())
-        if not args[0]:  # means of what is there
+        if not args[0] and args[1] < 0.1:  # means of what is there, as exact as asked for
             low, high = float(x.double().min()), float(x.double().max())
             slack = 1e-2 * (high - low) + 1e-6 + abs(high) * (0.01 if x.dtype == torch.bfloat16 else 1e-6)
             assert bool(((filled.double() >= low - slack) & (filled.double() <= high + slack)).all())
@@ -226,7 +226,7 @@ def infidelity(draw):
 def _captums(found, n):
     assert found.dtype == torch.float64
     assert tuple(found.shape) == (n,)
-    assert not bool((found < 0).any())
+    assert not bool((found < -1e-6).any())  # normalized, Captum's is a difference, in float32
 
 
 def sensitivity_max(draw):

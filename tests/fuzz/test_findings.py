@@ -1,6 +1,7 @@
 """What random calls have found, as plain facts."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -108,3 +109,25 @@ def test_scores_take_tensors_only():
     for use in (score, score.scores_of, score.map, score.reference, score.closed_form):
         with pytest.raises(InputTypeError, match="samples must be a tensor"):
             use(np.ones((1, 1, 4, 4)))
+
+
+def test_sums_of_huge_values_correlate():
+    def total(x):
+        return x.flatten(1).sum(1)
+
+    x, huge = torch.tensor([[[[1.0, -1.0, 3.0]]]]), np.array([[[[1e308, -1e308, 1.5e308]]]])
+    assert float(metrics.sensitivity_n(total, x, huge, n=2)) == pytest.approx(
+        float(metrics.sensitivity_n(total, x, huge / 1e308, n=2)), abs=1e-12
+    )
+
+
+def test_methods_that_all_agree_have_a_tree_without_height():
+    names = ["a", "b", "c"]
+    ax = plots.agreement_dendrogram(pd.DataFrame(np.ones((3, 3)), names, names), ax=Figure().subplots())
+    assert {label.get_text() for label in ax.get_yticklabels()} == set(names)
+
+
+def test_one_value_far_above_a_tiny_percentile_is_drawn_at_full_strength():
+    ax = Figure().subplots()
+    plots.overlay(np.ones((1, 2)), np.array([[0.0, -1.0]]), percentile=1e-300, ax=ax)
+    assert ax.images

@@ -20,6 +20,7 @@ from xai_ext.metrics._measure import Maps, Problem, feature_values, subjects
 from xai_ext.metrics._metric import metric
 from xai_ext.metrics._protocol import Protocol
 from xai_ext.metrics._randomness import example_rng, seed_of
+from xai_ext.metrics._ranking import scaled
 
 Scores = Tensor | Sequence[float] | FloatArray
 
@@ -147,7 +148,7 @@ class _Falls:
             scores = subset_scores(self.subject, ~subsets, self.protocol)
             self._known = subsets, scores[0] - scores[2:]
         subsets, falls = self._known
-        sums = subsets @ a
+        sums = subsets @ scaled(a)[0]  # sums of huge values overflow
         return pearson(Ranked(sums, sums), Ranked(falls, falls))
 
 
