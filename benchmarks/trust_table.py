@@ -118,6 +118,15 @@ def page(content):
     ]
     lines += ["", "| check | group | promise |", "|---|---|---|"]
     lines += [f"| `{c.id}` | {c.group} | {c.promise} |" for c in PIECES.values()]
+    lines += ["", "## Random calls", ""]
+    lines += [
+        "`tests/fuzz` calls the public names of metrics, figures, detectors, samplers, trees, segmentations, "
+        "baselines, maskers, adapters and the classes for both hosts with random shapes, dtypes, layouts, masks, "
+        "targets and budgets; it reads mutated files and starts the commands with arbitrary words. A call is "
+        "answered as documented or refused in this package's own words, and writes to none of its inputs. CI draws "
+        "25 examples of each, `HYPOTHESIS_PROFILE=nightly` 1,000. A new metric, figure, detector, sampler, "
+        "segmentation or baseline that nothing drives fails a test.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -123,7 +123,7 @@ def callables(draw):
     kind = maybe(draw, st.sampled_from(["sum", "column", "numpy", "mean of batch"]), odd, 4)
     functions = {
         "sum": lambda x: x.flatten(1).sum(1), "column": lambda x: x.flatten(1).amax(1, keepdim=True),
-        "numpy": lambda x: x.reshape(len(x), -1).std(1), "two": lambda x: x.flatten(1)[:, :2],
+        "numpy": lambda x: x.std(tuple(range(1, x.ndim))), "two": lambda x: x.flatten(1)[:, :2],
         "nan": lambda x: x.flatten(1).sum(1) * torch.nan, "bool": lambda x: x.flatten(1).sum(1) > 0,
         "scalar": lambda x: x.sum(), "none": lambda x: None, "mean of batch": lambda x: x.flatten(1).sum(1) - x.mean(),
     }  # fmt: skip
