@@ -7,10 +7,10 @@ particular; pass them as ``labels``, or to Captum as ``feature_mask=torch.from_n
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError, check_at_least, check_positive
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, FloatArray, IntArray
 
 Image = Tensor | AnyArray
@@ -129,8 +129,7 @@ def channels_last(image: Image) -> AnyArray:
             image = image[0]
         if image.dim() != 3:
             raise InputError(f"an image tensor must be (C, H, W) or (1, C, H, W), got {tuple(image.shape)}")
-        tensor = image.detach().cpu().movedim(0, -1)
-        return _real((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())  # NumPy has no bfloat16
+        return _real(on_host(image.movedim(0, -1)))
     array = np.asarray(image)
     if array.ndim not in (2, 3):
         raise InputError(f"an image array must be (H, W) or (H, W, C), got {array.shape}")

@@ -1,11 +1,13 @@
 """Odd but legal numbers in every dtype and memory layout, maps in every form, and what a driven call is."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import SEEDS
@@ -26,6 +28,27 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
     check: Callable[[Any], None]
     given: Any = None
+
+
+def driven(make, function):
+    """Drawn calls are answered as documented or refused in our words, and leave what they are given as it is."""
+    counts = Counter()
+
+    @given(st.data())
+    def drive(data):
+        call = make(data.draw)
+        before = bits((call.args, call.kwargs, call.given))
+        try:
+            call.check(function(*call.args, **call.kwargs))
+        except DOCUMENTED as error:
+            assert str(error)
+            counts["refused"] += 1
+        else:
+            counts["answered"] += 1
+        assert bits((call.args, call.kwargs, call.given)) == before
+
+    drive()
+    assert counts["answered"] >= counts["refused"] / 5, "what is drawn must often be answered"
 
 
 def maybe(draw, usual, odd, share=8):

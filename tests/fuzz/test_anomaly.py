@@ -1,15 +1,12 @@
 """Every public name of `xai_ext.anomaly` with tiny detectors and odd arguments."""
 
-import warnings
-from collections import Counter
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import anomaly_calls as calls
-from tests.fuzz.odd import DOCUMENTED, bits, maybe
+from tests.fuzz.odd import DOCUMENTED, bits, driven, maybe
 from xai_ext import anomaly
 from xai_ext.anomaly import DetectorScore, as_score
 
@@ -44,25 +41,7 @@ def test_every_public_name_is_driven():
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of odd scores, while they are drawn
 @pytest.mark.parametrize("name", CALLS, ids=lambda name: name.split()[0])
 def test_a_call_is_answered_as_documented_or_refused_in_our_words(name):
-    counts = Counter()
-
-    @given(st.data())
-    def drive(data):
-        call = CALLS[name](data.draw)
-        before = bits((call.args, call.kwargs, call.given))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of odd scores and baselines
-            try:
-                call.check(function(name)(*call.args, **call.kwargs))
-            except DOCUMENTED as error:
-                assert str(error)
-                counts["refused"] += 1
-            else:
-                counts["answered"] += 1
-        assert bits((call.args, call.kwargs, call.given)) == before
-
-    drive()
-    assert counts["answered"] >= counts["refused"] / 5, "what is drawn must often be answered"
+    driven(CALLS[name], function(name))
 
 
 @settings(max_examples=min(settings().max_examples, 60) // 5)

@@ -113,3 +113,8 @@ def test_values_beyond_float32_are_refused_where_they_are_not_scaled():
     assert channels(np.full((2, 2), 1e300), "raw").max() == 255
     x = np.array([[-1.7e308, 1.7e308]])
     np.testing.assert_array_equal(channels(x)[0, :, 0], [0, 255])
+
+
+def test_an_extra_channel_may_be_bfloat16():
+    extra = torch.tensor([[0.0, 3.0]], dtype=torch.bfloat16)
+    np.testing.assert_array_equal(channels(np.zeros((1, 2, 3)), extra=extra)[..., -1], [[0, 3]])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_labels
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, FloatArray, IntArray
 from xai_ext.attr._call import numbered
 from xai_ext.game import Game
@@ -134,8 +135,7 @@ def joined_trees(labels: tuple[IntArray, ...], n: int) -> Hierarchy:
 
 def _channels_last(x: Tensor) -> AnyArray:
     """Rows (n, C, H, W) as one image (H, W, n * C)."""
-    image = x.detach().flatten(0, 1).movedim(0, -1).cpu()
-    return np.asarray((image.float() if image.dtype == torch.bfloat16 else image).numpy())
+    return on_host(x.flatten(0, 1).movedim(0, -1))
 
 
 def _shapes(inputs: tuple[Tensor, ...]) -> str:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, FloatArray
 from xai_ext.segmentation import Image, _by_range, channels_last
 
@@ -71,7 +71,7 @@ def _unrounded(unit: FloatArray) -> FloatArray:
 
 
 def _extra(extra: Any, shape: tuple[int, ...]) -> FloatArray:
-    array = extra.detach().cpu().numpy() if isinstance(extra, Tensor) else np.asarray(extra)
+    array = on_host(extra)
     if array.ndim not in (2, 3) or array.shape[:2] != shape:
         raise InputError(f"extra must be (H, W) or (H, W, E) with the image's (H, W) = {shape}, got {array.shape}")
     return _finite("extra", array).reshape(*shape, -1)

@@ -10,6 +10,7 @@ from shap.maskers import Masker
 from torch import Tensor
 
 from xai_ext._checks import InputError, InputTypeError, check_labels
+from xai_ext._forward import on_host
 from xai_ext._shap_compat import Deserializer, Serializer
 from xai_ext._types import AnyArray, BoolArray, FloatArray, IntArray
 from xai_ext.maskers._row_cache import RowCache
@@ -83,7 +84,7 @@ class Segments(Masker):  # type: ignore[misc]
 
     def row(self, x: Any) -> AnyArray:
         """One row as an array (H, W, C)."""
-        array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        array = on_host(x)
         if array.shape != self.image_shape:
             raise InputError(
                 f"this masker was made for images of shape {self.image_shape}, got a row of shape {array.shape}; "

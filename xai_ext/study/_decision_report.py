@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError, check_choice
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray
 from xai_ext.anomaly import AnomalyScore, NoMapError, evidence, right_reason
 from xai_ext.metrics import resize_map
@@ -207,7 +208,7 @@ def _masks_of(groups: Mapping[str, Tensor], masks: Any) -> dict[str, AnyArray]:
         check_choice("group of masks", name, groups)
     if _GOOD in given:
         raise InputError('the group "good" has no defects; fix: masks for the groups of defects only')
-    return {k: m.detach().cpu().numpy() if isinstance(m, Tensor) else np.asarray(m) for k, m in given.items()}
+    return {k: on_host(m) for k, m in given.items()}
 
 
 def _image_level(tables: "Mapping[str, pd.DataFrame]", defects: tuple[str, ...]) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xai_ext._checks import InputError
+from xai_ext._forward import on_host
 from xai_ext._types import AnyArray, BoolArray, FloatArray
 from xai_ext.anomaly import AnomalyScore
 from xai_ext.metrics import Details, MaskArea, Otsu, Threshold, TopFraction, iou, max_iou, pointing_game, resize_map
@@ -133,8 +134,7 @@ class _Row:
     def of(cls, given: Any, shape: tuple[int, ...]) -> "_Row":
         oracle = isinstance(given, PaperMap) and given.oracle
         raw = given.values if isinstance(given, PaperMap) else given
-        array = raw.detach().cpu().numpy() if isinstance(raw, Tensor) else np.asarray(raw)
-        array = array.astype(np.float64)
+        array = on_host(raw).astype(np.float64)
         array = array[0].sum(0) if array.ndim == 4 else (array[0] if array.ndim == 3 else array)
         if array.shape == shape:
             return cls(array, "", oracle)
@@ -219,7 +219,7 @@ def _shuffled_max_iou(values: FloatArray, masks: Tensor, rng: np.random.Generato
 
 
 def _mask(mask: Any, x: Tensor) -> BoolArray:
-    array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    array = on_host(mask)
     if x.dim() != 4 or len(x) != 1 or array.shape != tuple(x.shape[2:]) or not np.isin(array, (0, 1)).all():
         raise InputError(
             f"x must be one image (1, C, H, W) and mask bool or 0/1 of its size, got {tuple(x.shape)} and "
