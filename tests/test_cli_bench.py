@@ -1,10 +1,13 @@
 """The commands on data sets, in this process; exit codes are the command's own."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
 from tests.study.bench_runs import write_images, write_white
 from xai_ext.cli import app
+from xai_ext.study.bench import BenchRun
 
 pytest.importorskip("pyarrow")
 SMALL = (
@@ -130,3 +133,60 @@ def test_a_file_names_code_only_with_permission(run, tmp_path):
     file.write_text(CONFIG.format(data=run[0].parent / "photos", budget=20))
     with pytest.raises(ValueError, match="names code to run"):
         said("bench", "--config", str(file), "--out", str(run[0]))
+
+
+class TestBeforeAndAfterARun:
+    ASKED = ("--methods", "center,captum.Saliency,captum.FeatureAblation,captum.KernelShap", "--target", "top2")
+
+    @staticmethod
+    def out(text):
+        """What was said on stdout alone."""
+        result = CliRunner().invoke(app, text)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.stdout
+
+    def asked(self, tmp_path, name):
+        data = write_images(tmp_path / "photos", 2)
+        return ["bench", str(data), "--out", str(tmp_path / name), *TINY, *SMALL, *self.ASKED]
+
+    def test_a_dry_run_counts_what_a_run_evaluates(self, tmp_path):
+        arguments = self.asked(tmp_path, "run")
+        code, text = self.out([*arguments, "--dry-run"])
+        assert code == 0
+        assert not (tmp_path / "run").exists()
+        assert "2 images x 2 targets" in text
+        said(*arguments)
+        both = [BenchRun(tmp_path / "run", target_rank=rank).table() for rank in (1, 2)]
+        counted = sum(t[t.metric.isin(["cost", "metric_rows"])].value.sum() for t in both)
+        assert int(text.split(" evaluations")[0].split()[-1]) == counted
+        runs = {line.split()[0]: int(line.split()[1]) for line in text.splitlines()[:-1]}
+        assert runs == {"center": 4, "captum.Saliency": 4, "captum.FeatureAblation": 4, "captum.KernelShap": 8}
+
+    def test_printed_options_are_the_same_run(self, tmp_path):
+        arguments = self.asked(tmp_path, "run")
+        _, text = self.out([*arguments, "--print-config"])
+        assert not (tmp_path / "run").exists()
+        (tmp_path / "run.toml").write_text(text)
+        said(*arguments)
+        again = ["bench", "--config", str(tmp_path / "run.toml"), "--out", str(tmp_path / "again"), "--no-report"]
+        said(*again, "--allow-import")
+        found = [BenchRun(tmp_path / name).manifest["config_hash"] for name in ("run", "again")]
+        assert found[0] == found[1]
+
+    def test_json_is_alone_and_whole(self, tmp_path):
+        code, text = self.out([*self.asked(tmp_path, "run"), "--json"])
+        found = json.loads(text)
+        assert code == found["exit_code"] == 0
+        assert found["status"]["units_done"] == 20
+        again = json.loads(BenchRun(tmp_path / "run").disagreement().to_json())
+        assert found["disagreement"] == again
+
+    def test_each_target_has_a_report(self, tmp_path):
+        arguments = [a for a in self.asked(tmp_path, "run") if a != "--no-report"]
+        _, text = said(*arguments)
+        first, second = (tmp_path / "run" / name for name in ("report.html", "report-target-2.html"))
+        assert f"wrote {first}, {second}" in text
+        assert "Explained: target 1 of 2 of each image." in first.read_text()
+        assert "Explained: target 2 of 2 of each image." in second.read_text()
+        assert said("report", str(tmp_path / "run"), "--target-rank", "2", "--out", str(tmp_path / "two.html"))[0] == 0
+        assert (tmp_path / "two.html").read_bytes() == second.read_bytes()

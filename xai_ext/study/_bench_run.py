@@ -9,7 +9,7 @@ from xai_ext._checks import InputError
 from xai_ext.study._identity import plan_of
 from xai_ext.study._lock import is_alive
 from xai_ext.study._map_scores import CURVES, LOCALISATION
-from xai_ext.study._maps import MapArchive
+from xai_ext.study._maps import COMPACT, Kept, MapArchive, of_compact_rows
 from xai_ext.study._pairs import KS
 from xai_ext.study._plan import BenchConfig, Plan
 from xai_ext.study._report import DisagreementReport
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame
 
-    from xai_ext._types import AnyArray, FloatArray
 
-
+_OF_MAPS = ["values", "content"]
 _SCORES = (*CURVES, *(name.partition("@")[0] for name in LOCALISATION), "n_evals")
 
 
@@ -33,25 +32,36 @@ class BenchRun:
     ----------
     *folders : path
         One, or several runs on the same data that are read as one, such as shards.
+    target_rank : int
+        Which of the run's targets is read, from 1; `sql` sees all of them.
     exit_code : int
         Of `bench`.
     message : str
         Why it stopped early.
     """
 
-    def __init__(self, *folders: str | Path, exit_code: int = 0, message: str = "") -> None:
-        self.exit_code, self.message = exit_code, message
+    def __init__(self, *folders: str | Path, target_rank: int = 1, exit_code: int = 0, message: str = "") -> None:
+        self.target_rank, self.exit_code, self.message = target_rank, exit_code, message
         self._stores = [Store(folder) for folder in folders]
         manifests = [_manifest(store) for store in self._stores]
         if len({m["config"]["data"] for m in manifests}) != 1:
             raise InputError("runs are read as one when they are of the same data, these are of different data")
         self.manifest: dict[str, Any] = manifests[0]
+        if not 1 <= target_rank <= self.n_targets:
+            raise InputError(f"target_rank must lie between 1 and {self.n_targets}, got {target_rank}")
+        if self.n_targets > 1:
+            self.manifest = {**self.manifest, "explained": f"target {target_rank} of {self.n_targets} of each image"}
         self._hashes = [m["config_hash"] for m in manifests]
 
     @property
     def folder(self) -> Path:
         """The first one."""
         return self._stores[0].folder
+
+    @property
+    def n_targets(self) -> int:
+        """Of each image."""
+        return int(self.manifest["config"].get("targets", 1))
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -69,8 +79,8 @@ class BenchRun:
         seconds (of the method), metric_seconds, features, host, method_status, note, target_rank, unit_id, numerics.
         A metric ``NAME@prob`` follows the softmax of the scores.
         """
-        whole = self._units
-        return whole.drop(columns=["kind", "method_b", "view", "relation", "entry", "n_features", "same", "seed_b"])
+        other = ["kind", "method_b", "view", "relation", "entry", "n_features", "same", "seed_b", *_OF_MAPS]
+        return self._units.drop(columns=other)
 
     def sql(self, query: str) -> "DataFrame":
         """DuckDB's answer; the table is called ``results`` and holds the rows of the agreement of maps, too."""
@@ -91,14 +101,17 @@ class BenchRun:
 
         table = self._frame
         renamed = self._units.assign(kind="score", metric=self._units["metric"].replace("cost", "n_evals"))
-        renamed = renamed[renamed["metric"].str.partition("@")[0].isin(_SCORES)]
-        agreed = table[table["kind"] != "unit"]
+        renamed = renamed[renamed["metric"].str.partition("@")[0].isin(_SCORES)].drop(columns=_OF_MAPS)
+        agreed = table[~table["kind"].isin(["unit", *COMPACT])].drop(columns=_OF_MAPS)
         rows = pd.concat([agreed, renamed], ignore_index=True)
         given: Mapping[str, Any] = {"metrics": tuple(self.manifest["config"]["agreement"]), "ks": KS} | settings
         return DisagreementStudy.from_rows(rows, **given).report()
 
     def status(self) -> dict[str, Any]:
-        """Blocks, images and units that are done, failures, and whether somebody works on it."""
+        """Blocks, images and units that are done, failures, and whether somebody works on it.
+
+        An image counts once for each target.
+        """
         plan = self._plan
         names = set().union(*(store.part_names() for store in self._stores))
         done = [number for number in range(len(plan.blocks)) if plan.part_name(number) in names]
@@ -118,13 +131,17 @@ class BenchRun:
         self.__dict__.pop("_arrow", None)
         return [name for store in self._stores for name in store.read_parts()[1]]
 
-    def maps(self, image_id: str) -> "tuple[AnyArray, dict[str, FloatArray]] | None":
+    def maps(self, image_id: str) -> Kept | None:
         """What the first model saw of an image, (H, W, 3), and each method's map of its first baseline and repeat.
 
-        None where the run kept no maps; see ``save_maps="full"``.
+        None where the run kept no maps; see ``save_maps``. Compact ones are means over the shared regions: exact for
+        methods that explain those.
         """
+        if self.manifest["config"]["save_maps"] == "compact":
+            return self._compact_maps(image_id)
         plan = self._plan
-        image = next((i for i, item in enumerate(plan.items) if item.image_id == image_id), None)
+        wanted = (image_id, self.target_rank)
+        image = next((i for i, item in enumerate(plan.items) if (item.image_id, item.rank) == wanted), None)
         if image is None or self.manifest["config"]["save_maps"] != "full":
             return None
         first = {"model": plan.models[0], "baseline": plan.baselines[0], "repeat": 0}
@@ -135,6 +152,18 @@ class BenchRun:
             if found is not None:
                 return found
         return None
+
+    def _compact_maps(self, image_id: str) -> Kept | None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        table, plan = self._own, self._plan
+        first = {"image_id": image_id, "model": plan.models[0]}
+        for column, value in first.items():
+            table = table.filter(pc.equal(table[column], value))
+        rows = table.filter(pc.is_in(table["kind"], pa.array(COMPACT))).to_pylist()
+        chosen = (plan.baselines[0], 0)
+        return of_compact_rows(r for r in rows if r["kind"] != "map" or (r["baseline"], r["seed"]) == chosen)
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML file that needs nothing else; beside it NAME-metrics.csv and NAME-agreement.csv."""
@@ -164,13 +193,20 @@ class BenchRun:
 
     @cached_property
     def _frame(self) -> "DataFrame":
-        return self._arrow.to_pandas()
+        return self._own.to_pandas()
 
     @cached_property
     def _units(self) -> "DataFrame":
         import pyarrow.compute as pc
 
-        return self._arrow.filter(pc.equal(self._arrow["kind"], "unit")).to_pandas()
+        return self._own.filter(pc.equal(self._own["kind"], "unit")).to_pandas()
+
+    @property
+    def _own(self) -> "pa.Table":
+        """The rows of the target that is read."""
+        import pyarrow.compute as pc
+
+        return self._arrow.filter(pc.equal(pc.fill_null(self._arrow["target_rank"], 1), self.target_rank))
 
     @cached_property
     def _plan(self) -> Plan:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xai_ext.study._maps import MapArchive
+from xai_ext.study._maps import MapArchive, compact_rows
 from xai_ext.study._plan import Plan, Unit
 from xai_ext.study._records import Key
-from xai_ext.study._rows import part_table, study_rows, unit_rows
-from xai_ext.study._worker import PairsTask, UnitTask
+from xai_ext.study._rows import map_rows, part_table, study_rows, unit_rows
+from xai_ext.study._worker import Found, PairsTask, UnitTask
 from xai_ext.study.store import Store
 
 if TYPE_CHECKING:
@@ -52,10 +52,15 @@ class Blocks:
         Of the blocks to do.
     archive : MapArchive, optional
         Where maps of finished blocks go.
+    compact : bool
+        Put means of the maps over regions into the parts.
     """
 
-    def __init__(self, plan: Plan, store: Store, numbers: Iterable[int], archive: MapArchive | None = None) -> None:
-        self.plan, self.store, self._archive = plan, store, archive
+    def __init__(
+        self, plan: Plan, store: Store, numbers: Iterable[int], archive: MapArchive | None = None, *,
+        compact: bool = False,
+    ) -> None:  # fmt: skip
+        self.plan, self.store, self._archive, self._compact = plan, store, archive, compact
         self._numbers = iter(list(numbers))
         self._open: dict[int, Block] = {}
         self._remembered = store.remembered()
@@ -147,16 +152,21 @@ class Blocks:
         name = self.plan.part_name(block.number)
         if not (self.store.parts / name).exists():
             if self._archive is not None:
-                self._archive.write((u, f) for u in block.units if (f := self.store.recall(u.id)) is not None)
+                self._archive.write(self._recalled(block.units))
             self.store.write_part(name, self._table(block))
         self.store.forget([u.id for u in block.units] + [self.plan.pairs_id(i) for i in block.missing])
         del self._open[block.number]
+
+    def _recalled(self, units: Iterable[Unit]) -> Iterator[tuple[Unit, Found]]:
+        return ((u, found) for u in units if (found := self.store.recall(u.id)) is not None)
 
     def _table(self, block: Block) -> "pa.Table":
         rows: list[Mapping[str, Any]] = []
         for image in self.plan.blocks[block.number]:
             item = self.plan.items[image]
-            for unit in (u for u in block.units if u.image == image):
+            own = [u for u in block.units if u.image == image]
+            for unit in own:
                 rows += unit_rows(item, unit, block.metas[unit.id])
+            rows += map_rows(item, compact_rows(self._recalled(own))) if self._compact else ()
             rows += study_rows(item, block.metas[self.plan.pairs_id(image)].get("rows", {}))
         return part_table(rows)

@@ -7,11 +7,12 @@ from typing import Any
 
 from xai_ext._randomness import preserved_generators
 from xai_ext.models import Classifier, Preprocess, load
-from xai_ext.study._plan import RESULTS_VERSION, BenchConfig, Plan, Running, differing, hash_of
+from xai_ext.study._plan import RESULTS_VERSION, BenchConfig, Plan, Running, differing, hash_of, once_per_target
 from xai_ext.study._worker import Setup, measured_batches, versions, weights_digest
 from xai_ext.study.data import Item, data_digest
 from xai_ext.study.methods import choose_methods
 from xai_ext.study.store import SCHEMA, OtherConfiguration
+from xai_ext.study.targets import n_targets
 from xai_ext.study.unit import Look, Terms
 
 _OF_BLOCKS = ("images_per_part", "limit", "save_maps")
@@ -58,6 +59,7 @@ def identify(
     of = {
         **asdict(config),
         "methods": methods,
+        "targets": max(n_targets(config.target, c) for c in classifiers.values()),
         "weights": weights,
         "preprocessing": {name: _described(c) for name, c in classifiers.items()},
         "data": data_digest(items),
@@ -67,14 +69,16 @@ def identify(
     numerics = {"versions": versions(), "threads": running.threads, "batches": batches, "device": devices}
     setup = Setup(
         methods=config.methods,
-        look=Look(config.target, config.baselines[0], config.segments, config.layer),
+        look=Look(
+            config.target, config.baselines[0], config.segments, config.layer, metric_baseline=config.metric_baseline
+        ),
         terms=Terms(config.budget, config.seed, config.metric_steps, probabilities=True, hosts=config.hosts),
         agreement=config.agreement,
         threads=running.threads,
         weights=weights,
         batches=batches,
         device=running.device,
-        keep_pixels=config.save_maps == "full",
+        keep_pixels=config.save_maps != "none",
     )
     return Identity(of, numerics), setup, methods
 
@@ -90,7 +94,8 @@ def plan_of(
 ) -> Plan:
     """Units and blocks; ids do not depend on how many images there are."""
     unit_identity = {k: v for k, v in of.items() if k not in ("data", "methods", "models", "baselines", *_OF_BLOCKS)}
-    return Plan(tuple(items), config.models, config.baselines, methods, hash_of(unit_identity), config.images_per_part)
+    explained = once_per_target(items, of.get("targets", 1))
+    return Plan(explained, config.models, config.baselines, methods, hash_of(unit_identity), config.images_per_part)
 
 
 def _described(classifier: Classifier) -> str:

@@ -1,17 +1,64 @@
-"""Maps of a run as a Zarr array per model: float16 of each map over its largest value, one chunk per map."""
+"""Maps of a run, whole or compact.
 
-from collections.abc import Iterable, Sequence
+Whole: a Zarr array per model, float16 of each map over its largest value, one chunk per map. Compact: in the parts, a
+mean per shared region.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from xai_ext._checks import InputError
-from xai_ext._types import AnyArray, FloatArray
+from xai_ext._types import AnyArray, FloatArray, IntArray
 from xai_ext.study._plan import Plan, Unit
 from xai_ext.study._worker import Found
 
+COMPACT = ("map", "regions", "pixels")  # kinds of rows
 _HALF = "float16"
+Kept = tuple[AnyArray, dict[str, FloatArray]]
+
+
+def compact_rows(found: Iterable[tuple[Unit, Found]]) -> Iterator[dict[str, Any]]:
+    """The maps of one image: a row for each unit, with a mean per region; regions and pixels once per model."""
+    models = set[str]()
+    for unit, one in found:
+        if one.values is None or one.labels is None or one.pixels is None:
+            continue
+        labels = {"model": unit.model, "baseline": unit.baseline, "method": unit.method, "seed": unit.repeat}
+        yield {**labels, "kind": "map", "unit_id": unit.id, "values": _means(one.values, one.labels)}
+        if unit.model not in models:
+            models.add(unit.model)
+            regions = Image.fromarray(one.labels.astype(np.uint16))
+            yield {"model": unit.model, "kind": "regions", "content": _file(regions, "PNG")}
+            yield {"model": unit.model, "kind": "pixels", "content": _file(Image.fromarray(one.pixels), "WEBP")}
+
+
+def of_compact_rows(rows: Iterable[Mapping[str, Any]]) -> Kept | None:
+    """What the model saw, and a map per method, of the rows of one image, model, baseline and repeat."""
+    means, files = dict[str, FloatArray](), dict[str, AnyArray]()
+    for row in rows:
+        if row["kind"] == "map":
+            means[row["method"]] = np.asarray(row["values"], np.float64)
+        else:
+            files[row["kind"]] = np.asarray(Image.open(io.BytesIO(row["content"])))
+    if not means:
+        return None
+    return files["pixels"], {method: values[files["regions"]] for method, values in means.items()}
+
+
+def _means(values: FloatArray, labels: IntArray) -> list[float]:
+    flat = labels.ravel()
+    return list(np.bincount(flat, values.ravel()) / np.bincount(flat))
+
+
+def _file(image: Image.Image, kind: str) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, kind, quality=80)
+    return sink.getvalue()
 
 
 class MapArchive:
@@ -37,7 +84,7 @@ class MapArchive:
             if not pixels[unit.image].any():
                 pixels[unit.image] = one.pixels
 
-    def read(self, units: Sequence[Unit]) -> tuple[AnyArray, dict[str, FloatArray]] | None:
+    def read(self, units: Sequence[Unit]) -> Kept | None:
         """Of units of one image and model: what the model saw, and a map per method; None if nothing is there."""
         name = self._name(units[0].model)
         if not self._path.exists() or name not in (root := self._zarr.open_group(self._path, mode="r")):

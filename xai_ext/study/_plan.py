@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,7 @@ from xai_ext.study.data import Item
 
 RESULTS_VERSION = 1  # raised whenever numbers change
 ENGINES = ("serial", "processes", "ray")
-MAPS = ("none", "full")
+MAPS = ("none", "compact", "full")
 _MOST_PARTS = 5000
 
 
@@ -21,7 +22,8 @@ class BenchConfig:
     """What decides results; the fields are options of ``xai-ext bench``.
 
     `batch_size` None is measured once and then kept in the manifest; runs in several folders that are to be read as
-    one need a number. `images_per_part` says how many images share a file.
+    one need a number. `images_per_part` says how many images share a file, `metric_baseline` what deletion and
+    insertion put in place (None: what the methods put there). A comma list of targets, or topN, explains each of them.
     """
 
     models: tuple[str, ...] = ("efficientnet_lite0",)
@@ -36,6 +38,7 @@ class BenchConfig:
     batch_size: int | None = None
     seed: int = 0
     metric_steps: int = 28
+    metric_baseline: str | None = None
     limit: int | None = None
     images_per_part: int | None = None
     save_maps: str = "none"
@@ -80,6 +83,8 @@ class Running:
         "cpu", "cuda", ...; None leaves each model where its loader puts it.
     ray_address : str, optional
         Of a cluster; None starts Ray on this machine.
+    gpus_per_worker : float
+        Share of a GPU that Ray sets aside for each worker.
     progress : {"auto", "bar", "plain", "none"}
     """
 
@@ -94,6 +99,7 @@ class Running:
     threads: int = 1
     device: str | None = None
     ray_address: str | None = None
+    gpus_per_worker: float = 0.0
     progress: str = "none"
 
     def __post_init__(self) -> None:
@@ -102,6 +108,10 @@ class Running:
         check_at_least("workers", self.workers, 1)
         if self.engine == "serial" and (self.workers > 1 or self.unit_timeout is not None):
             raise InputError("engine 'serial' has no workers to share or to kill; fix: --engine processes")
+        if not (0 <= self.gpus_per_worker < math.inf):
+            raise InputError(f"gpus_per_worker must be a number from 0, got {self.gpus_per_worker!r}")
+        if self.gpus_per_worker and self.engine != "ray":
+            raise InputError(f"only Ray shares out GPUs, got engine {self.engine!r}; fix: --engine ray, or --device")
 
     @property
     def shard_of(self) -> tuple[int, int] | None:
@@ -146,7 +156,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """Images in blocks, and what is done with each.
+    """Images in blocks, and what is done with each; an image is there once for each target.
 
     Attributes
     ----------
@@ -165,15 +175,18 @@ class Plan:
 
     @cached_property
     def blocks(self) -> list[range]:
-        """Consecutive images of one data set; a last single one joins its neighbour."""
+        """Consecutive images of one data set and target; a last single one joins its neighbour."""
         size = self.images_per_part or max(2, -(-len(self.items) // _MOST_PARTS))
         found: list[range] = []
         start = 0
         for stop in range(1, len(self.items) + 1):
-            if stop == len(self.items) or self.items[stop].dataset != self.items[start].dataset:
+            if stop == len(self.items) or self._differ(start, stop):
                 found += _cut(start, stop, size)
                 start = stop
         return found
+
+    def _differ(self, a: int, b: int) -> bool:
+        return (self.items[a].dataset, self.items[a].rank) != (self.items[b].dataset, self.items[b].rank)
 
     @cached_property
     def block_of(self) -> dict[int, int]:
@@ -211,6 +224,12 @@ class Plan:
 
     def _id(self, image: int, model: str, baseline: str, method: str, repeat: int) -> str:
         return _hashed([self.config_hash, self.items[image].identity(), model, baseline, method, repeat])
+
+
+def once_per_target(items: Iterable[Item], targets: int) -> tuple[Item, ...]:
+    """All images for the first target, then all for the second; so the image before is of the same target."""
+    found = tuple(items)
+    return tuple(replace(item, rank=rank) for rank in range(1, targets + 1) for item in found)
 
 
 def _cut(start: int, stop: int, size: int) -> list[range]:

@@ -27,11 +27,13 @@ class Ray:
     address : str, optional
         ``HOST:PORT`` of a cluster; None starts Ray on this machine. There a random token keeps strangers out, because
         Ray listens on all interfaces; a cluster needs ``RAY_AUTH_MODE=token`` and ``RAY_AUTH_TOKEN`` of its own.
+    gpus_per_worker : float
+        Share of a GPU that Ray sets aside for each.
     """
 
-    def __init__(self, setup: Setup, workers: int, address: str | None = None) -> None:
+    def __init__(self, setup: Setup, workers: int, address: str | None = None, gpus_per_worker: float = 0.0) -> None:
         self._ray = _imported(address)
-        self._setup, self._next = setup, 0
+        self._setup, self._next, self._gpus = setup, 0, gpus_per_worker
         self.pids: dict[int, int] = {}
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, int] = {}
@@ -47,7 +49,7 @@ class Ray:
     def start(self) -> int:
         """See `Engine`."""
         number, self._next = self._next, self._next + 1
-        remote = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Actor)
+        remote = self._ray.remote(num_cpus=1, num_gpus=self._gpus, max_restarts=0, max_task_retries=0)(_Actor)
         self._actors[number] = remote.remote(self._setup)
         self._pending[self._actors[number].hello.remote()] = number
         return number
@@ -88,10 +90,14 @@ class Ray:
 
     def _check_room(self, workers: int) -> None:
         """Ray would wait for ever."""
-        cpus = int(self._ray.cluster_resources().get("CPU", 0))
-        if workers > cpus:
-            self._ray.shutdown()
-            raise InputError(f"{workers} workers need as many CPUs, the cluster has {cpus}; fix: --workers {cpus}")
+        found = self._ray.cluster_resources()
+        for name, each in (("CPU", 1.0), ("GPU", self._gpus)):
+            there = found.get(name, 0.0)
+            if workers * each > there:
+                self._ray.shutdown()
+                fix = f"--workers {int(there / each)}" if there >= each else "another --ray-address, or --device cpu"
+                raise InputError(f"{workers} workers need {workers * each:g} {name}s, the cluster has {there:g}; "
+                                 f"fix: {fix}")  # fmt: skip
 
 
 class _Actor:

@@ -27,11 +27,16 @@ _PAIRS = ("kind", "method", "method_b", "model", "baseline", "view", "relation",
 
 @lru_cache(1)
 def schema() -> "pa.Schema":
-    """Of the long table; `kind` "unit" is a metric of a map, the others belong to the study of disagreement."""
+    """Of the long table.
+
+    `kind` "unit" is a metric of a map; "map", "regions" and "pixels" are compact maps, with `values` or a `content`;
+    the others belong to the study of disagreement.
+    """
     import pyarrow as pa
 
     types = {**dict.fromkeys(TEXTS, pa.string()), **dict.fromkeys(NUMBERS, pa.float64())}
     types |= {**dict.fromkeys(WHOLE, pa.int64()), "same": pa.bool_()}
+    types |= {"values": pa.list_(pa.float64()), "content": pa.binary()}
     return pa.schema(list(types.items()))
 
 
@@ -48,7 +53,7 @@ def unit_rows(item: Item, unit: Unit, meta: Mapping[str, Any]) -> Iterator[dict[
     """One row per metric, and one for the cost, which every unit has whatever became of it."""
     labels = {
         "dataset": item.dataset, "image_id": item.image_id, "kind": "unit", "model": unit.model,
-        "baseline": unit.baseline, "method": unit.method, "seed": unit.repeat, "target_rank": 1,
+        "baseline": unit.baseline, "method": unit.method, "seed": unit.repeat, "target_rank": item.rank,
         "class_id": meta.get("class_id"), "features": meta.get("features"), "host": meta.get("host"),
         "method_status": meta["status"], "note": meta.get("note") or None, "n_evals": meta.get("cost"),
         "n_forward": meta.get("n_forward"), "n_backward": meta.get("n_backward"), "seconds": meta.get("seconds"),
@@ -62,6 +67,12 @@ def unit_rows(item: Item, unit: Unit, meta: Mapping[str, Any]) -> Iterator[dict[
         yield {**labels, "metric": metric, "value": value, "status": int(not math.isfinite(value))}
 
 
+def map_rows(item: Item, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Compact maps of an image."""
+    for row in rows:
+        yield {**row, "dataset": item.dataset, "image_id": item.image_id, "target_rank": item.rank}
+
+
 def study_rows(item: Item, columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Agreement of the maps of an image."""
     own = [name for name in _PAIRS if name in columns]
@@ -69,4 +80,4 @@ def study_rows(item: Item, columns: Mapping[str, list[Any]]) -> Iterator[dict[st
         row = dict(zip(own, values, strict=True))
         for name in ("seed", "seed_b", "entry", "n_features"):
             row[name] = None if row[name] is None else int(row[name])
-        yield {"dataset": item.dataset, "image_id": item.image_id, **row}
+        yield {"dataset": item.dataset, "image_id": item.image_id, "target_rank": item.rank, **row}

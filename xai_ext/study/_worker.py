@@ -132,8 +132,9 @@ class Worker:
     def _make_scene(self, item: Item, model: str, baseline: str) -> Scene:
         classifier = self._model(model)
         photo = inputs.decode_image(self._task.image, item.path)
-        target = item.target if self.setup.look.target == "label" else self.setup.look.target
-        look = replace(self.setup.look, target=target, baseline=baseline, batch_size=self.setup.batches[model][0])
+        target, rank = (item.target, None) if self.setup.look.target == "label" else (self.setup.look.target, item.rank)
+        rows = self.setup.batches[model][0]
+        look = replace(self.setup.look, target=target, baseline=baseline, batch_size=rows, rank=rank)
         scene = make_scene(photo, classifier, look)
         return replace(scene, truth=_truth(photo, item, self._task.mask, classifier))
 

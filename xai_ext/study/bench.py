@@ -24,7 +24,8 @@ from xai_ext.study.data import Item, Reading, read_data
 from xai_ext.study.engine import Engine, Processes, Serial, warm_up
 from xai_ext.study.store import Store
 
-_BYTES_PER_UNIT, _BYTES_PER_MAP = 1500, 100_000  # of parts: about 20 rows; of half precision, compressed
+_BYTES_PER_UNIT = 1500  # of parts: about 20 rows
+_BYTES_PER_MAP = {"none": 0, "compact": 3000, "full": 100_000}  # of half precision, compressed, where it is full
 DONE, SOME_FAILED = 0, 3
 
 __all__ = ["BenchConfig", "BenchRun", "Running", "bench"]
@@ -108,7 +109,7 @@ def _work(
     archive = MapArchive(store.folder, plan) if config.save_maps == "full" else None
     progress = _progress(plan, left, running)
     scheduler = Scheduler(
-        Blocks(plan, store, left, archive),
+        Blocks(plan, store, left, archive, compact=config.save_maps == "compact"),
         _engine(setup, running, stopped),
         running,
         {"versions": versions(), "weights": dict(setup.weights)},
@@ -128,7 +129,7 @@ def _work(
 
 def _check_room(store: Store, plan: Plan, left: Sequence[int], config: BenchConfig) -> None:
     units = plan.units_per_image * sum(len(plan.blocks[number]) for number in left)
-    needed = units * (_BYTES_PER_UNIT + (_BYTES_PER_MAP if config.save_maps == "full" else 0))
+    needed = units * (_BYTES_PER_UNIT + _BYTES_PER_MAP[config.save_maps])
     free = shutil.disk_usage(store.folder).free
     if free < needed:
         raise DiskFull(
@@ -142,7 +143,7 @@ def _engine(setup: Setup, running: Running, stopped: "Stopped") -> Engine:
     if running.engine == "ray":
         from xai_ext.study._ray import Ray
 
-        return Ray(setup, running.workers, running.ray_address)
+        return Ray(setup, running.workers, running.ray_address, running.gpus_per_worker)
     return Serial(setup, stopped.check)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from xai_ext._batching import Plan, fix_plan, measured_plan
 from xai_ext._checks import check_choice
-from xai_ext._task import Cancelled, Method, Size
+from xai_ext._task import Cancelled, Method
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.models import Classifier, load
 from xai_ext.study import inputs
@@ -26,7 +26,7 @@ from xai_ext.study.methods import REFERENCE_DRAWS, Wanted, choose_methods
 from xai_ext.study.photo_agreement import PhotoAgreement, photo_agreement
 from xai_ext.study.targets import resolve_targets, top_classes
 from xai_ext.study.threads import fastest_threads
-from xai_ext.study.unit import Look, Scene, Terms, UnitResult, make_scene, run_unit
+from xai_ext.study.unit import Look, Scene, Terms, UnitResult, make_scene, planned_rows, run_unit
 
 _SAME = 1e-6  # of the largest absolute value
 
@@ -60,10 +60,7 @@ class Setup:
 
     def planned(self, method: Method) -> int:
         """Rows of one run of a method, its metrics' included: at most."""
-        labels = self.scenes[0].labels
-        height, width = labels.shape
-        size = Size(self.config.budget, int(labels.max()) + 1, (height, width))
-        return method.planned_cost(size) + 2 + 2 * (self.config.metric_steps - 1)
+        return planned_rows(method, self.scenes[0].labels, self.config.budget, self.config.metric_steps)
 
     @property
     def total(self) -> int:
@@ -168,7 +165,7 @@ def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
         scenes, warnings = _scenes(config, photo, classifier, truth)
         outputs = torch.from_numpy(scenes[0].outputs)
         top = top_classes(outputs if scenes[0].target is None else outputs[None], classifier)
-        yield Setup(config, methods, classifier, scenes, _seconds_per_row(scenes[0]), threads, warnings, top)
+        yield Setup(config, methods, classifier, scenes, seconds_per_row(scenes[0]), threads, warnings, top)
 
 
 def n_runs(method: Method, repeats: int) -> int:
@@ -182,11 +179,10 @@ def _scenes(
     config: Config, photo: Image.Image, classifier: Classifier, truth: BoolArray | None
 ) -> tuple[list[Scene], list[str]]:
     """One scene per target; they share everything else."""
-    look = Look("top1", config.baseline, config.segments, config.layer, config.batch_size)
+    look = Look(
+        "top1", config.baseline, config.segments, config.layer, config.batch_size, config.metric_baseline
+    )  # fmt: skip
     scene = make_scene(photo, classifier, look, mask=truth)
-    if config.metric_baseline is not None:
-        filled = inputs.make_baseline(config.metric_baseline, scene.x, scene.labels, classifier)
-        scene = replace(scene, metric_baseline=filled)
     with torch.no_grad():
         ends = classifier.module(torch.cat([scene.x, scene.baseline]))
     found = []
@@ -206,7 +202,7 @@ def _warnings(config: Config, scene: Scene, at_baseline: torch.Tensor) -> Iterat
         yield f"the model sees {name} in the baseline too; fix: another --baseline"
 
 
-def _seconds_per_row(scene: Scene) -> float:
+def seconds_per_row(scene: Scene) -> float:
     """The median of three forwards as the methods make them."""
     plan = measured_plan(scene.classifier.module, (scene.x,))
     batch = scene.x.expand(plan.batch_size, *scene.x.shape[1:]).contiguous(memory_format=plan.memory_format)

@@ -148,12 +148,19 @@ def _tables(
 
 def as_toml(config: Config) -> str:
     """The same, as a file that `read_config` reads."""
-    lines = ["[compare]"]
-    values = {k: v for k, v in asdict(config).items() if k != "settings" and v is not None}
-    lines += [f"{key} = {_toml(value)}" for key, value in values.items()]
+    lines = [_table("compare", {k: v for k, v in asdict(config).items() if k != "settings"})]
     for name, settings in config.settings.items():
         lines += ["", f"[methods.{_toml(name)}]", *(f"{key} = {_toml(value)}" for key, value in settings.items())]
     return "\n".join(lines)
+
+
+def bench_toml(data: Sequence[str], options: Mapping[str, Any]) -> str:
+    """Data sets and options of a run, as a file that `read_bench_config` reads."""
+    return _table("bench", {"data": list(data), **options})
+
+
+def _table(name: str, values: Mapping[str, Any]) -> str:
+    return "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)])
 
 
 def _refuse_code(name: str, options: Mapping[str, Any]) -> None:

@@ -46,6 +46,8 @@ class Item:
         Index or name of its class, or "".
     boxes : str
         ``x0,y0,x1,y1;...`` in pixels of the file, half open, or "".
+    rank : int
+        Which of a run's targets is explained, from 1; each makes an item of its own.
     """
 
     dataset: str
@@ -59,6 +61,7 @@ class Item:
     mask_sha256: str = ""
     size: int = -1
     mtime_ns: int = -1
+    rank: int = 1
 
     def encoded(self) -> bytes:
         """The bytes of the image's file."""
@@ -70,7 +73,8 @@ class Item:
 
     def identity(self) -> tuple[str, ...]:
         """What of it decides results."""
-        return (self.dataset, self.image_id, self.sha256, self.target, self.mask_sha256, self.boxes)
+        further = () if self.rank == 1 else (f"target {self.rank}",)
+        return (self.dataset, self.image_id, self.sha256, self.target, self.mask_sha256, self.boxes, *further)
 
 
 @dataclass(frozen=True)

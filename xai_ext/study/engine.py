@@ -11,10 +11,12 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import torch
 
 from xai_ext.study._worker import Setup, Worker
 
@@ -107,7 +109,8 @@ class Processes:
         """See `Engine`."""
         number, self._next = self._next, self._next + 1
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._setup, str(self._log(number))), daemon=True)
+        setup = replace(self._setup, device=pinned(self._setup.device, number))
+        process = self._context.Process(target=_serve, args=(theirs, setup, str(self._log(number))), daemon=True)
         process.start()
         theirs.close()
         self._pipes[number], self._processes[number] = ours, process
@@ -159,6 +162,12 @@ class Processes:
     def _tail(self, number: int) -> str:
         path = self._log(number)
         return path.read_text("utf-8", "replace")[-_LOG_TAIL:] if path.exists() else ""
+
+
+def pinned(device: str | None, worker: int) -> str | None:
+    """The GPU of a worker, in turn, where "cuda" leaves open which."""
+    n = torch.cuda.device_count() if device == "cuda" else 0
+    return f"cuda:{worker % n}" if n > 1 else device
 
 
 def warm_up() -> None:

@@ -1,6 +1,7 @@
 """Studies that are started by name, and what is said at their end."""
 
 import importlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,23 @@ def applied(
     if not sources:
         raise InputError("bench needs data: folders, CSV files, photos or instruments; fix: xai-ext bench photos")
     return found, sources
+
+
+def as_json(run: BenchRun) -> dict[str, Any]:
+    """How a run ended, and what its maps say; None where nothing can be said yet."""
+    try:
+        found = json.loads(run.disagreement().to_json())
+    except InputError:
+        found = None
+    ended = {"exit_code": run.exit_code, "message": run.message, "status": run.status()}
+    return {"schema": 1, **ended, "config_hash": run.manifest["config_hash"], "disagreement": found}
+
+
+def reports(run: BenchRun) -> Iterator[Path]:
+    """Write a report for each target of the run: ``report.html``, ``report-target-2.html``, ..."""
+    for rank in range(1, run.n_targets + 1):
+        name = "report.html" if rank == 1 else f"report-target-{rank}.html"
+        yield BenchRun(run.folder, target_rank=rank).report(run.folder / name)
 
 
 def said(run: BenchRun) -> Iterator[str]:

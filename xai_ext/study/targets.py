@@ -26,20 +26,50 @@ def resolve_targets(wanted: str, scores: Tensor, classifier: Classifier) -> list
         return [None]
     if wanted.strip() == "none":
         raise InputError(f"the model has {scores.shape[1]} outputs: say which; fix: --target top1")
-    whole = wanted.lower() in [name.lower() for name in classifier.class_names or []]  # names may hold commas
-    words = [wanted] if whole else [w.strip() for w in wanted.split(",") if w.strip()]
-    found = [index for word in words or [wanted] for index in _one(word, scores, classifier)]
+    found = [index for word in _words(wanted, classifier) for index in _one(word, scores, classifier)]
     return list(dict.fromkeys(found))
 
 
-def _one(word: str, scores: Tensor, classifier: Classifier) -> Sequence[int | None]:
+def n_targets(wanted: str, classifier: Classifier) -> int:
+    """How many a comma list names, before any image is seen: N for topN, one for any other word."""
+    counts = [_count(word) for word in _words(wanted, classifier)]
+    if any(n is not None and not 1 <= n <= _MOST for n in counts):
+        raise InputError(f"the target must be top1 to top{_MOST}, indices or class names, got {wanted!r}")
+    return sum(n or 1 for n in counts)
+
+
+def ranked_target(wanted: str, rank: int | None, scores: Tensor, classifier: Classifier) -> int | None:
+    """The `rank`-th of them, from 1; unlike `resolve_targets`, one that was there before counts again.
+
+    Without a rank, `wanted` is one word.
+    """
+    words = [wanted] if rank is None else _words(wanted, classifier)
+    if rank is None or (len(words) == 1 and _count(words[0]) is None):
+        return inputs.resolve_target(words[0], scores, classifier)
+    if scores.dim() == 1:
+        raise InputError(f"the model has one score per image, got the targets {wanted!r}; fix: --target top1")
+    return [index for word in words for index in _one(word, scores, classifier)][rank - 1]
+
+
+def _words(wanted: str, classifier: Classifier) -> list[str]:
+    whole = wanted.lower() in [name.lower() for name in classifier.class_names or []]  # names may hold commas
+    return [wanted] if whole else [w.strip() for w in wanted.split(",") if w.strip()] or [wanted]
+
+
+def _count(word: str) -> int | None:
+    """N of topN, N > 1."""
     count = word.removeprefix("top")
-    if word.startswith("top") and count.isdigit() and word != "top1":
-        most = min(_MOST, scores.shape[1])
-        if not 1 <= int(count) <= most:
-            raise InputError(f"the target {word!r} must be one of top1 to top{most}")
-        return [int(i) for i in torch.topk(scores[0], int(count)).indices]
-    return [inputs.resolve_target(word, scores, classifier)]
+    return int(count) if word.startswith("top") and count.isdecimal() and word != "top1" else None
+
+
+def _one(word: str, scores: Tensor, classifier: Classifier) -> Sequence[int | None]:
+    count = _count(word)
+    if count is None:
+        return [inputs.resolve_target(word, scores, classifier)]
+    most = min(_MOST, scores.shape[1])
+    if not 1 <= count <= most:
+        raise InputError(f"the target {word!r} must be one of top1 to top{most}")
+    return [int(i) for i in torch.topk(scores[0], count).indices]
 
 
 def top_classes(scores: Tensor, classifier: Classifier, n: int = 5) -> list[tuple[str, float]]:

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from xai_ext._batching import measured_plan
 from xai_ext._checks import check_finite_scores
-from xai_ext._task import CountedModel, MapResult, Method, Task, Unsupported
+from xai_ext._task import CountedModel, MapResult, Method, Size, Task, Unsupported
 from xai_ext._types import BoolArray, FloatArray, IntArray
 from xai_ext.models import Classifier
 from xai_ext.study import inputs
 from xai_ext.study._map_scores import Curves, OnRows, score_map
 from xai_ext.study.layer import find_layer
+from xai_ext.study.targets import ranked_target
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,8 @@ class Scene:
 class Look:
     """How a photo becomes a scene; the fields are options of ``xai-ext compare``.
 
-    `batch_size` None is measured, once for each model and shape.
+    `batch_size` None is measured, once for each model and shape; `rank` says which of several targets is meant,
+    from 1; None where `target` names one.
     """
 
     target: str = "top1"
@@ -78,6 +80,8 @@ class Look:
     segments: str = "slic:50"
     layer: str | None = None
     batch_size: int | None = None
+    metric_baseline: str | None = None
+    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -150,12 +154,14 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
     pixels = inputs.crop_pixels(photo, x, classifier)
     labels = inputs.make_labels(look.segments, pixels)
     baseline = inputs.make_baseline(look.baseline, x, labels, classifier)
+    other = look.metric_baseline
+    filled = None if other is None else inputs.make_baseline(other, x, labels, classifier)
     plan = measured_plan(classifier.module, (x,))  # now, so that no method pays for it; a fixed one costs nothing
     with torch.no_grad():
         ends = classifier.module(torch.cat([x, baseline]))
     scores = ends.double().cpu().reshape(2, -1).numpy()
     check_finite_scores(scores, 0)
-    target = inputs.resolve_target(look.target, ends[:1], classifier)
+    target = ranked_target(look.target, look.rank, ends[:1], classifier)
     column = ends if target is None else ends[:, target]
     return Scene(
         classifier=classifier,
@@ -171,7 +177,15 @@ def make_scene(photo: Image.Image, classifier: Classifier, look: Look, *, mask: 
         layer=find_layer(classifier.module, x, look.layer),
         digest=hashlib.sha256(photo.tobytes()).hexdigest(),
         outputs=scores[0],
+        metric_baseline=filled,
     )
+
+
+def planned_rows(method: Method, labels: IntArray, budget: int, n_steps: int) -> int:
+    """Of one run of a method on regions (H, W), its metrics' included: at most."""
+    height, width = labels.shape
+    size = Size(budget, int(labels.max()) + 1, (height, width))
+    return method.planned_cost(size) + 2 + 2 * (n_steps - 1)
 
 
 def run_unit(

@@ -81,7 +81,8 @@ def context(run: Run) -> dict[str, Any]:
     gallery = _gallery(run, found)
     sections = [s for s in _SECTIONS if s[0] != "gallery" or gallery]
     return {
-        "title": title, "sections": sections, "lead": _lead(table, whole), "numbers": _numbers(table, run),
+        "title": title, "sections": sections, "lead": _lead(table, whole, run.manifest),
+        "numbers": _numbers(table, run),
         "answers": answers(found) if found else [], "refused": refused,
         "charts": charts(table, found), "scores": score_tables(table), "compared": compared(table),
         **_matrices(found), "details": disagreement_tables(found) if found else [],
@@ -110,12 +111,13 @@ def _disagreement(run: Run) -> tuple[DisagreementReport | None, str]:
         return None, without_paths(str(reason))
 
 
-def _lead(table: DataFrame, whole: DataFrame) -> str:
+def _lead(table: DataFrame, whole: DataFrame, manifest: Mapping[str, Any]) -> str:
+    explained = f" Explained: {manifest['explained']}." if "explained" in manifest else ""
     settings, (done, seen) = len(table[SETTING].drop_duplicates()), map(_n_images, (table, whole))
     return (
         f"Every number is over the {done if done == seen else f'{done} of {seen}'} images that all "
         f"{table.method.nunique()} methods finished; intervals are 95 %, over images. "
-        f"{'One setting' if settings == 1 else f'{settings} settings'} of data set, model and baseline."
+        f"{'One setting' if settings == 1 else f'{settings} settings'} of data set, model and baseline.{explained}"
     )
 
 
@@ -177,7 +179,7 @@ def _failures(run: Run) -> Table | None:
 
 def _settings(manifest: Mapping[str, Any]) -> dict[str, str]:
     config = {k: listed(v) for k, v in dict(manifest.get("config", {})).items() if v is not None}
-    kept = {k: str(manifest[k]) for k in ("config_hash", "created") if k in manifest}
+    kept = {k: str(manifest[k]) for k in ("explained", "config_hash", "created") if k in manifest}
     first = _numerics(manifest)
     kept |= {k: str(first[k]) for k in ("device", "threads") if k in first}
     return shareable({**config, **kept})
