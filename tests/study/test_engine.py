@@ -1,11 +1,14 @@
-"""Which GPU a worker has."""
+"""Which GPU a worker has, and workers that never come."""
 
 import importlib.util
+from typing import ClassVar
 
 import pytest
 import torch
 
-from xai_ext.study import engine
+from tests.study.bench_runs import SMALL, write_images
+from xai_ext.study import _scheduler, engine
+from xai_ext.study import bench as bench_module
 from xai_ext.study._plan import Running
 
 
@@ -55,3 +58,29 @@ def test_ray_sets_the_shares_aside_and_refuses_more_than_there_are(monkeypatch):
         assert started._ray.available_resources().get("GPU", 0.0) == 0.0
     finally:
         started.close()
+
+
+class _Mute:
+    """Starts workers that never greet, as a cluster does whose CPUs others have."""
+
+    pids: ClassVar[dict] = {}
+    closed = False
+
+    def start(self):
+        return 0
+
+    def wait(self, timeout):
+        return []
+
+    def close(self):
+        self.closed = True
+
+
+def test_workers_that_never_greet_are_not_waited_for_for_ever(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    mute = _Mute()
+    monkeypatch.setattr(bench_module, "_engine", lambda *given: mute)
+    monkeypatch.setattr(_scheduler, "START_LIMIT", 0.05)
+    with pytest.raises(ValueError, match=r"no worker was ready within 0 s; fix: fewer --workers"):
+        bench_module.bench(str(write_images(tmp_path / "photos", 2)), out=tmp_path / "run", **SMALL)
+    assert mute.closed

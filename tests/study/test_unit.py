@@ -138,3 +138,38 @@ def test_no_method_pays_for_the_measurement_of_batches():
     scene = make_scene(Image.new("RGB", (40, 40), "red"), conv(), Look(segments="grid:4x4", batch_size=3))
     (method,) = choose_methods("rise")
     assert run_unit(method, scene, 0, Terms(40)).cost == 40
+
+
+class _Small(torch.nn.Module):
+    """A network on a device that holds so many rows."""
+
+    def __init__(self, inner, most):
+        super().__init__()
+        self.inner, self.most, self.sizes = inner, most, []
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
+        return self.inner(x)
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+@pytest.mark.parametrize("name", ["captum.KernelShap", "shap.Partition", "lime.Image"])
+def test_a_host_runs_again_with_fewer_rows_where_memory_is_short(scene, name):
+    module = _Small(scene.classifier.module, 3)
+    small = replace(scene, classifier=replace(scene.classifier, module=module))
+    found, usual = (run_unit(named(name), s, 0, TERMS) for s in (small, scene))
+    assert found.status == usual.status == "ok"
+    assert "rows per call, after memory was short: 2" in found.note
+    assert "memory" not in usual.note
+    assert found.cost == usual.cost  # only the run that ended counts
+    np.testing.assert_allclose(found.values, usual.values, rtol=1e-4, atol=1e-6 * np.abs(usual.values).max())
+
+
+def test_memory_too_short_for_one_row_is_a_failure(scene):
+    module = _Small(scene.classifier.module, 0)
+    found = run_unit(named("captum.KernelShap"), replace(scene, classifier=replace(scene.classifier, module=module)), 0)
+    assert found.status == "failed"
+    assert "out of memory" in found.note
+    assert module.sizes[-1] == 1

@@ -17,6 +17,7 @@ CRASHES = 3
 _LEAST_FAILURES = 10
 _TICK = 0.5  # seconds
 _LOOKAHEAD = 64  # tasks searched for one whose model a worker has
+START_LIMIT = 120.0  # seconds
 
 Task = Unit | Pairs
 
@@ -75,6 +76,7 @@ class Scheduler:
         self._models: dict[int, list[str]] = {}
         self._deaths: dict[str, int] = {}
         self._failed_starts = 0
+        self._seen_working = time.monotonic()
         self._opened_all = False
 
     def run(self) -> None:
@@ -88,6 +90,7 @@ class Scheduler:
                 for event in self.engine.wait(self._patience()):
                     self._handle(event)
                 self._kill_the_slow()
+                self._check_that_some_work()
         except Cancelled:
             return
         finally:
@@ -217,6 +220,15 @@ class Scheduler:
         store.record(getattr(store, where), task.id, {**labels, "meta": meta, **details})
         store.log(where, unit=task.id, note=note)
         self._done(task, meta)
+
+    def _check_that_some_work(self) -> None:
+        """A cluster whose CPUs others have would let us wait for ever."""
+        if self._busy or not self._starting:
+            self._seen_working = time.monotonic()
+        elif time.monotonic() - self._seen_working > START_LIMIT:
+            raise InputError(
+                f"no worker was ready within {START_LIMIT:.0f} s; fix: fewer --workers, or wait until others have left"
+            )
 
     def _kill_the_slow(self) -> None:
         limit = self.running.unit_timeout

@@ -4,7 +4,7 @@ import hashlib
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -205,9 +205,8 @@ def run_unit(
         an ``Exception`` that the method's library swallows.
     """
     terms, start = terms or Terms(), time.perf_counter()
-    counted = CountedModel(scene.classifier.module, on_rows)
     try:
-        found = method.run(_task(method, scene, repeat, terms, counted))
+        found, counted = _run(method, scene, repeat, terms, on_rows)
         seconds = time.perf_counter() - start
         metrics, rows, curves = score_map(scene, found.values, terms, on_rows)
     except Unsupported as reason:
@@ -238,6 +237,23 @@ def seed_of(seed: int, digest: str, method: str, repeat: int) -> int:
     """63 bits that depend on nothing else: not on order, batch, shard or worker; equal images draw equally."""
     words = [seed, _word(digest), _word(method), repeat]
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _run(
+    method: Method, scene: Scene, repeat: int, terms: Terms, on_rows: OnRows | None
+) -> tuple[MapResult, CountedModel]:
+    """Again with half as many rows per call as long as memory is short; hosts do not do that themselves."""
+    rows, notes = scene.batch_size, dict[str, Any]()
+    while True:
+        counted = CountedModel(scene.classifier.module, on_rows)
+        try:
+            found = method.run(_task(method, replace(scene, batch_size=rows), repeat, terms, counted))
+            return replace(found, notes={**found.notes, **notes}), counted
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+            rows //= 2
+            notes = {"rows per call, after memory was short:": rows}
 
 
 def _task(method: Method, scene: Scene, repeat: int, terms: Terms, counted: CountedModel) -> Task:
