@@ -1,6 +1,7 @@
 """How often does one seed order the methods otherwise than three, and which methods lose to references?
 
-FOLDER holds images/ID.* and index.csv with a column `id`.
+FOLDER holds images/ID.* and index.csv with a column `id`; the photos that come with scikit-image and scikit-learn join
+with --installed.
 """
 
 import os
@@ -22,6 +23,7 @@ from _scenes import network
 from xai_ext.models import Classifier, Preprocess
 from xai_ext.study import inputs
 from xai_ext.study.compare import n_runs
+from xai_ext.study.data import read_data
 from xai_ext.study.methods import choose_methods
 from xai_ext.study.unit import Look, Terms, make_scene, run_unit
 
@@ -50,19 +52,26 @@ def lines(args):
     known = {}
     if args.cache and args.cache.exists():
         known = {line["id"]: line["srg"] for line in map(json.loads, args.cache.read_text("utf-8").splitlines())}
-    with (args.folder / "index.csv").open(newline="") as file:
-        names = [row["id"] for row in csv.DictReader(file)][: args.limit]
+    paths = photos(args)
     model = classifier(args.side)
-    for name in names:
+    for name, path in paths.items():
         if name not in known:
             start = time.perf_counter()
-            (path,) = (args.folder / "images").glob(f"{name}.*")
             known[name] = measured(path, model, args.budget)
             print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
             if args.cache:
                 with args.cache.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"id": name, "srg": known[name]}) + "\n")
-    return [known[name] for name in names]
+    return [known[name] for name in paths]
+
+
+def photos(args):
+    """Name -> file."""
+    with (args.folder / "index.csv").open(newline="") as file:
+        names = [row["id"] for row in csv.DictReader(file)][: args.limit]
+    found = {name: next((args.folder / "images").glob(f"{name}.*")) for name in names}
+    items = read_data(["photos"]) if args.installed else []
+    return found | {item.image_id: Path(item.root) / item.path for item in items}
 
 
 def usable(line):
@@ -116,6 +125,7 @@ def main():
     parser.add_argument("--limit", type=int, default=20)
     parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--side", type=int, default=112)
+    parser.add_argument("--installed", action="store_true", help="the installed photos, too")
     parser.add_argument("--cache", type=Path, help="JSON lines, one per photo; resumes")
     args = parser.parse_args()
     torch.set_num_threads(1)
