@@ -1,5 +1,6 @@
 """Networks of thirty parameters on 16 x 16 images that ``models=`` loads in other processes."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -107,3 +108,20 @@ def second():
 
 def third():
     return _planted("third")
+
+
+def deadly():
+    """A method that ends its process."""
+    return Method("deadly", "mine", "pixels", True, lambda task: os._exit(7), 0)
+
+
+def unseeded():
+    """Other weights in each process."""
+    return Classifier(_network(os.getpid()), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def only_here():
+    """Cannot be made in a worker."""
+    if multiprocessing.parent_process() is not None:
+        raise RuntimeError("not in a worker")
+    return tiny()

@@ -31,6 +31,16 @@ class Event:
     payload: Any
 
 
+class Answers(Protocol):
+    """What lives in a worker."""
+
+    def hello(self) -> dict[str, Any]:
+        """Its greeting, with its ``pid``."""
+
+    def run(self, task: Any) -> Any:
+        """The result of a task."""
+
+
 class Engine(Protocol):
     """Starts workers, hands them tasks, says what became of them; `pids` are those of workers that greeted."""
 
@@ -93,10 +103,16 @@ class Serial:
 
 
 class Processes:
-    """One process and one pipe per worker; a worker ends when the runner does, however that ends."""
+    """One process and one pipe per worker; a worker ends when the runner does, however that ends.
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._next = setup, 0
+    Parameters
+    ----------
+    make : callable
+        Called in each process; it is pickled, and what it makes is not.
+    """
+
+    def __init__(self, make: Callable[[], Answers]) -> None:
+        self._make, self._next = make, 0
         self._context = _context()
         self.pids: dict[int, int] = {}
         self._pipes: dict[int, Connection] = {}
@@ -107,7 +123,7 @@ class Processes:
         """See `Engine`."""
         number, self._next = self._next, self._next + 1
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._setup, str(self._log(number))), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs, self._make, str(self._log(number))), daemon=True)
         process.start()
         theirs.close()
         self._pipes[number], self._processes[number] = ours, process
@@ -181,7 +197,7 @@ def _context() -> Any:
     return context
 
 
-def outcome(worker: Worker, task: Any) -> tuple[What, Any]:
+def outcome(worker: Answers, task: Any) -> tuple[What, Any]:
     """Run a task; an error of it is a result."""
     try:
         return "done", worker.run(task)
@@ -190,7 +206,7 @@ def outcome(worker: Worker, task: Any) -> tuple[What, Any]:
         return "error", {"note": line, "traceback": traceback.format_exc()}
 
 
-def _serve(pipe: Connection, setup: Setup, log: str) -> None:
+def _serve(pipe: Connection, make: Callable[[], Answers], log: str) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides
     _end_with_parent()
@@ -199,7 +215,7 @@ def _serve(pipe: Connection, setup: Setup, log: str) -> None:
         stream.flush()
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    worker = Worker(setup)
+    worker = make()
     pipe.send(("ready", worker.hello()))
     while True:
         pipe.send(outcome(worker, pipe.recv()))
