@@ -48,6 +48,15 @@ def slow():
     return Classifier(_Slow(0.05), PREPROCESS, ["ant", "bee"], "logits")
 
 
+def slow_in_workers():
+    """The same, but at once in the first process."""
+    return Classifier(_Slow(0.05 * _in_worker()), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def _in_worker():
+    return multiprocessing.parent_process() is not None
+
+
 class _Deadly(nn.Module):
     def __init__(self):
         super().__init__()
@@ -122,6 +131,6 @@ def unseeded():
 
 def only_here():
     """Cannot be made in a worker."""
-    if multiprocessing.parent_process() is not None:
+    if _in_worker():
         raise RuntimeError("not in a worker")
     return tiny()

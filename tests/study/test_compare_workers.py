@@ -87,7 +87,7 @@ def test_a_method_that_kills_its_worker_three_times_has_failed_and_the_others_go
 
 
 def test_a_run_whose_worker_was_killed_is_tried_again(monkeypatch):
-    options = FIXED | {"model": f"{MODELS}:slow", "methods": "rise,center", "budget": 8, "threads": 1}
+    options = FIXED | {"model": f"{MODELS}:slow_in_workers", "methods": "rise,center", "budget": 8, "threads": 1}
     engines, make = [], _photo_runs.Processes
     monkeypatch.setattr(_photo_runs, "Processes", lambda *given: engines.append(make(*given)) or engines[0])
     killed = []
