@@ -16,6 +16,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from tqdm import tqdm
+
 from xai_ext.study._worker import Setup, Worker
 
 What = Literal["ready", "done", "error", "died"]
@@ -215,6 +217,7 @@ def _serve(pipe: Connection, make: Callable[[], Answers], log: str) -> None:
         stream.flush()
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker leaves behind
     worker = make()
     pipe.send(("ready", worker.hello()))
     while True:
