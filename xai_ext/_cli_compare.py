@@ -70,6 +70,11 @@ def compare(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, ...; without it, where the model is.", rich_help_panel=_HOW_TO_RUN)
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(help="Processes that share the runs, one thread each; 0: this one. Numbers do not depend on it.",
+                     rich_help_panel=_HOW_TO_RUN),
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run and how long.", rich_help_panel=_HOW_TO_RUN)
     ] = False,

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -32,6 +33,19 @@ def rows_of(run):
 
 def same(run, other):
     assert rows_of(run) == rows_of(other)
+
+
+def of_session(session):
+    """Processes that the killed one left behind."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(path.parent.name))
+    return found
 
 
 if __name__ == "__main__":

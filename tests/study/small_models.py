@@ -1,5 +1,6 @@
 """Networks of thirty parameters on 16 x 16 images that ``models=`` loads in other processes."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -45,6 +46,15 @@ class _Slow(nn.Module):
 def slow():
     """A twentieth of a second per batch."""
     return Classifier(_Slow(0.05), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def slow_in_workers():
+    """The same, but at once in the first process."""
+    return Classifier(_Slow(0.05 * _in_worker()), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def _in_worker():
+    return multiprocessing.parent_process() is not None
 
 
 class _Deadly(nn.Module):
@@ -107,3 +117,20 @@ def second():
 
 def third():
     return _planted("third")
+
+
+def deadly():
+    """A method that ends its process."""
+    return Method("deadly", "mine", "pixels", True, lambda task: os._exit(7), 0)
+
+
+def unseeded():
+    """Other weights in each process."""
+    return Classifier(_network(os.getpid()), PREPROCESS, ["ant", "bee"], "logits")
+
+
+def only_here():
+    """Cannot be made in a worker."""
+    if _in_worker():
+        raise RuntimeError("not in a worker")
+    return tiny()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.bench_runs import SMALL, same
+from tests.study.bench_runs import SMALL, of_session, same
 from xai_ext.study import bench as bench_module
 from xai_ext.study.bench import BenchRun, bench
 from xai_ext.study.store import Store
@@ -74,19 +74,6 @@ def when_open(out, n, process):
     """Wait until so many units are finished."""
     while process.poll() is None and len(list((out / "open").glob("*.npz"))) < n:
         time.sleep(0.01)
-
-
-def of_session(session):
-    """Processes that the killed one left behind."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
 
 
 def kept(out):

@@ -9,6 +9,7 @@ import xai_ext.attr._builtin
 import xai_ext.explainers._builtin
 import xai_ext.lime_image
 import xai_ext.study._pairs
+import xai_ext.study._photo_workers
 import xai_ext.study._worker
 
 FORKED_WITH = (pandas, xai_ext)

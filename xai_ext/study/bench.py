@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from xai_ext.study._maps import MapArchive
 from xai_ext.study._plan import BenchConfig, Plan, Running, split_options
 from xai_ext.study._progress_lines import Progress
 from xai_ext.study._scheduler import Scheduler, TooManyFailures
-from xai_ext.study._worker import Setup, versions
+from xai_ext.study._worker import Setup, Worker, versions
 from xai_ext.study.data import Item, Reading, read_data
-from xai_ext.study.engine import Engine, Processes, Serial, warm_up
+from xai_ext.study.engine import Engine, Processes, Serial, pinned, warm_up
 from xai_ext.study.store import Store
 
 _BYTES_PER_UNIT = 1500  # of parts: about 20 rows
@@ -139,7 +140,7 @@ def _check_room(store: Store, plan: Plan, left: Sequence[int], config: BenchConf
 
 def _engine(setup: Setup, running: Running, stopped: "Stopped") -> Engine:
     if running.engine == "processes":
-        return Processes(setup)
+        return Processes(lambda number: partial(Worker, replace(setup, device=pinned(setup.device, number))))
     if running.engine == "ray":
         from xai_ext.study._ray import Ray
 

@@ -1,7 +1,7 @@
 """One image: every method at an equal budget, scored, with what may be said of it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from signal import Signals
@@ -13,70 +13,25 @@ from PIL import Image
 
 from xai_ext._batching import Plan, fix_plan, measured_plan
 from xai_ext._checks import check_choice
-from xai_ext._task import Cancelled, Method
+from xai_ext._task import Method
 from xai_ext._types import BoolArray, FloatArray
 from xai_ext.models import Classifier, load
 from xai_ext.study import inputs
 from xai_ext.study._map_scores import Curves
-from xai_ext.study._progress import Display, Stop, duration, stoppable
+from xai_ext.study._photo_runs import Found, Setup, n_runs, run_all
+from xai_ext.study._photo_workers import check_names
+from xai_ext.study._progress import Display, Stop, stoppable
 from xai_ext.study._score import Score, score_of
 from xai_ext.study._verdict import verdict
 from xai_ext.study.config import PROGRESS, Config
-from xai_ext.study.methods import REFERENCE_DRAWS, Wanted, choose_methods
+from xai_ext.study.engine import warm_up
+from xai_ext.study.methods import Wanted, choose_methods
 from xai_ext.study.photo_agreement import PhotoAgreement, photo_agreement
 from xai_ext.study.targets import resolve_targets, top_classes
 from xai_ext.study.threads import fastest_threads
-from xai_ext.study.unit import Look, Scene, Terms, UnitResult, make_scene, planned_rows, run_unit
+from xai_ext.study.unit import Look, Scene, make_scene
 
 _SAME = 1e-6  # of the largest absolute value
-
-
-@dataclass(frozen=True, eq=False)
-class Setup:
-    """A comparison before anything is explained.
-
-    Attributes
-    ----------
-    scenes : list of Scene
-        One per target.
-    seconds_per_row : float
-        Median of three bare forwards.
-    """
-
-    config: Config
-    methods: list[Method]
-    classifier: Classifier
-    scenes: list[Scene]
-    seconds_per_row: float
-    threads: int
-    warnings: list[str]
-    top: list[tuple[str, float]]
-
-    @property
-    def terms(self) -> Terms:
-        """What all runs share."""
-        c = self.config
-        return Terms(c.budget, c.seed, c.metric_steps, probabilities=True, hosts=c.hosts)
-
-    def planned(self, method: Method) -> int:
-        """Rows of one run of a method, its metrics' included: at most."""
-        return planned_rows(method, self.scenes[0].labels, self.config.budget, self.config.metric_steps)
-
-    @property
-    def total(self) -> int:
-        """Rows of everything."""
-        runs = sum(n_runs(m, self.config.repeats) * self.planned(m) for m in self.methods)
-        return runs * len(self.scenes)
-
-    def table(self) -> str:
-        """Rows per method, and how long all will take."""
-        lines = [f"{m.name:28} {n_runs(m, self.config.repeats):2} x {self.planned(m):5}" for m in self.methods]
-        return "\n".join([*lines, f"{self.total} evaluations at most, about {duration(self.eta)}"])
-
-    @property
-    def eta(self) -> float:
-        """Seconds that all will take."""
-        return self.total * self.seconds_per_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +98,12 @@ def compare(
     config = Config(image=image, methods=named, **options)
     check_choice("progress", progress, PROGRESS)
     start = time.perf_counter()
+    if config.workers:
+        check_names(methods)
+        warm_up()
     with set_up(config, choose_methods(methods, config.settings)) as setup, stoppable() as stop:
         display = Display(progress, setup.total, setup.seconds_per_row, stop)
-        found = _runs(setup, display, stop)
+        found = run_all(setup, methods, display, stop)
     results = [_result(setup, scene, runs, stop) for scene, runs in zip(setup.scenes, found, strict=True)]
     seconds = time.perf_counter() - start
     first, *others = (replace(r, seconds=seconds) for r in results)
@@ -159,20 +117,13 @@ def set_up(config: Config, methods: list[Method]) -> Iterator[Setup]:
     truth = inputs.read_truth(config.mask, config.box, config.image, photo.size)
     classifier = load(config.model).on(config.device)
     x = classifier.input_of(photo)
-    with fastest_threads(classifier.module, x, config.threads) as threads:
+    with fastest_threads(classifier.module, x, config.threads or (1 if config.workers else None)) as threads:
         if config.batch_size is not None:
             fix_plan(classifier.module, Plan(config.batch_size))
         scenes, warnings = _scenes(config, photo, classifier, truth)
         outputs = torch.from_numpy(scenes[0].outputs)
         top = top_classes(outputs if scenes[0].target is None else outputs[None], classifier)
         yield Setup(config, methods, classifier, scenes, seconds_per_row(scenes[0]), threads, warnings, top)
-
-
-def n_runs(method: Method, repeats: int) -> int:
-    """Only methods that draw run again; references are cheap."""
-    if not method.draws:
-        return 1
-    return max(REFERENCE_DRAWS, repeats) if method.host == "reference" else repeats
 
 
 def _scenes(
@@ -213,45 +164,6 @@ def seconds_per_row(scene: Scene) -> float:
             scene.classifier.module(batch)
             times.append(time.perf_counter() - start)
     return sorted(times)[1] / len(batch)
-
-
-Found = dict[str, list[UnitResult]]
-
-
-def _runs(setup: Setup, display: Display, stop: Stop) -> list[Found]:
-    """Per target: method -> its runs; the first runs of all come first, cheapest first."""
-    found: list[Found] = [{m.name: [] for m in setup.methods} for _ in setup.scenes]
-    display.say(f"{', '.join(f'{name} {value:.2f}' for name, value in setup.top)}")
-    display.say(f"{setup.total} evaluations at most, about {duration(setup.eta)}")
-    try:
-        for scene, runs, method, repeat in _order(setup, found):
-            if runs[method.name] and runs[method.name][-1].values is None:
-                continue  # it failed before
-            display.doing(method.name)
-            runs[method.name].append(run_unit(method, scene, repeat, setup.terms, display.advance))
-            if repeat == 0:
-                display.say(_line(scene, runs[method.name][0]))
-    except Cancelled:
-        display.say(f"stopped by {stop.signal.name if stop.signal else 'request'}: what is finished is kept")
-    finally:
-        display.close()
-    return found
-
-
-def _order(setup: Setup, found: Sequence[Found]) -> Iterator[tuple[Scene, Found, Method, int]]:
-    cheapest = sorted(setup.methods, key=setup.planned)
-    most = max(n_runs(m, setup.config.repeats) for m in setup.methods)
-    for repeat in range(most):
-        for method in cheapest:
-            if repeat < n_runs(method, setup.config.repeats):
-                for scene, runs in zip(setup.scenes, found, strict=True):
-                    yield scene, runs, method, repeat
-
-
-def _line(scene: Scene, run: UnitResult) -> str:
-    what = f"SRG {run.metrics['srg']:.2f}" if "srg" in run.metrics else run.note
-    name = f"{run.method.name:28} {scene.target_name[:20]:20}"
-    return f"{name} {run.cost:5} evals {run.seconds:6.1f} s  {run.status}  {what}"
 
 
 def _result(setup: Setup, scene: Scene, found: Found, stop: Stop) -> CompareResult:

@@ -51,6 +51,9 @@ class Config:
         None: measured. Fixed ones make numbers bit-reproducible on one machine.
     device : str, optional
         "cpu", "cuda", ...; None leaves the model where its loader puts it.
+    workers : int
+        Processes that share the runs, with one thread each where `threads` is None; 0: all runs in this process.
+        Results do not depend on it.
     settings : dict
         Method -> settings for all its runs, as a file's ``[methods."rise"]``.
     """
@@ -73,6 +76,7 @@ class Config:
     batch_size: int | None = None
     threads: int | None = None
     device: str | None = None
+    workers: int = 0
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,6 +84,7 @@ class Config:
         check_at_least("repeats", self.repeats, 1)
         check_at_least("metric_steps", self.metric_steps, 2)
         check_at_least("seed", self.seed, 0)
+        check_at_least("workers", self.workers, 0)
         check_choice("hosts", self.hosts, HOSTS)
         for name in ("batch_size", "threads"):
             if getattr(self, name) is not None:
@@ -92,9 +97,13 @@ class Config:
         if self.mask is not None and self.box is not None:
             raise InputError("the truth is either a mask or boxes, got both; fix: leave out mask or box")
 
+    def recorded(self) -> dict[str, Any]:
+        """All fields but `workers`, on which no number depends."""
+        return {k: v for k, v in asdict(self).items() if k != "workers"}
+
     def digest(self, weights_sha256: str) -> str:
         """16 hexadecimal digits of all that decides numbers but the image, its truth, the methods and the repeats."""
-        kept = {k: v for k, v in asdict(self).items() if k not in _PER_UNIT}
+        kept = {k: v for k, v in self.recorded().items() if k not in _PER_UNIT}
         return hash_of({**kept, "weights": weights_sha256, "results_version": RESULTS_VERSION})
 
 

@@ -11,12 +11,13 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from tqdm import tqdm
 
 from xai_ext.study._worker import Setup, Worker
 
@@ -31,6 +32,16 @@ class Event:
     worker: int
     what: What
     payload: Any
+
+
+class Answers(Protocol):
+    """What lives in a worker."""
+
+    def hello(self) -> dict[str, Any]:
+        """Its greeting, with its ``pid``."""
+
+    def run(self, task: Any) -> Any:
+        """The result of a task."""
 
 
 class Engine(Protocol):
@@ -95,10 +106,16 @@ class Serial:
 
 
 class Processes:
-    """One process and one pipe per worker; a worker ends when the runner does, however that ends."""
+    """One process and one pipe per worker; a worker ends when the runner does, however that ends.
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._next = setup, 0
+    Parameters
+    ----------
+    maker : callable
+        Number of a worker, from 0 -> what is called in its process; that is pickled, and what it makes is not.
+    """
+
+    def __init__(self, maker: Callable[[int], Callable[[], Answers]]) -> None:
+        self._maker, self._next = maker, 0
         self._context = _context()
         self.pids: dict[int, int] = {}
         self._pipes: dict[int, Connection] = {}
@@ -109,8 +126,8 @@ class Processes:
         """See `Engine`."""
         number, self._next = self._next, self._next + 1
         ours, theirs = self._context.Pipe()
-        setup = replace(self._setup, device=pinned(self._setup.device, number))
-        process = self._context.Process(target=_serve, args=(theirs, setup, str(self._log(number))), daemon=True)
+        given = (theirs, self._maker(number), str(self._log(number)))
+        process = self._context.Process(target=_serve, args=given, daemon=True)
         process.start()
         theirs.close()
         self._pipes[number], self._processes[number] = ours, process
@@ -190,7 +207,7 @@ def _context() -> Any:
     return context
 
 
-def outcome(worker: Worker, task: Any) -> tuple[What, Any]:
+def outcome(worker: Answers, task: Any) -> tuple[What, Any]:
     """Run a task; an error of it is a result."""
     try:
         return "done", worker.run(task)
@@ -199,7 +216,7 @@ def outcome(worker: Worker, task: Any) -> tuple[What, Any]:
         return "error", {"note": line, "traceback": traceback.format_exc()}
 
 
-def _serve(pipe: Connection, setup: Setup, log: str) -> None:
+def _serve(pipe: Connection, make: Callable[[], Answers], log: str) -> None:
     """The life of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides
     _end_with_parent()
@@ -208,7 +225,8 @@ def _serve(pipe: Connection, setup: Setup, log: str) -> None:
         stream.flush()
     os.dup2(handle, 1)
     os.dup2(handle, 2)
-    worker = Worker(setup)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a killed worker leaves behind
+    worker = make()
     pipe.send(("ready", worker.hello()))
     while True:
         pipe.send(outcome(worker, pipe.recv()))

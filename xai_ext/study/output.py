@@ -102,7 +102,7 @@ def as_json(result: CompareResult) -> dict[str, Any]:
     rows = sum(s.cost * s.runs for r in every for s in r.scores)
     content = {
         "schema": SCHEMA,
-        "config": asdict(result.config),
+        "config": result.config.recorded(),
         "config_hash": result.config.digest(weights),
         "versions": {name: _version(name) for name in _PACKAGES},
         "seed": result.config.seed,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -254,7 +253,7 @@ def _notes(ranked: Sequence[Score]) -> Table:
 
 
 def _config(result: CompareResult) -> dict[str, Any]:
-    shown = {k: v for k, v in asdict(result.config).items() if v not in (None, {})}
+    shown = {k: v for k, v in result.config.recorded().items() if v not in (None, {})}
     return shown | {"image (SHA-256)": result.image_sha256[:16], "batch size": result.scene.batch_size,
                     "threads": result.threads, "layer found": result.scene.layer or "none"}  # fmt: skip
 
