@@ -1,7 +1,6 @@
 """The runs of one photo, spread over processes of this machine."""
 
 import os
-import pickle
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -22,6 +21,7 @@ from xai_ext.study.methods import Wanted, choose_methods
 from xai_ext.study.unit import Scene, Terms, run_unit
 
 _TICK = 0.2  # seconds
+_TENSORS = ("x", "baseline", "metric_baseline")  # of a scene
 _STAYS = ("method", "notes")  # of a result: they may hold what cannot be sent
 
 
@@ -36,14 +36,14 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class PhotoSetup:
-    """The same for all workers: what was measured, and the scenes without their classifier, pickled."""
+    """The same for all workers: what was measured, and the scenes without their classifier, tensors as arrays."""
 
     config: Config
     methods: Wanted
     terms: Terms
     threads: int
     plan: Plan
-    scenes: bytes
+    scenes: tuple[Mapping[str, Any], ...]
 
 
 class PhotoWorker:
@@ -54,9 +54,13 @@ class PhotoWorker:
         with preserved_generators():
             self._classifier = load(setup.config.model).on(setup.config.device)
         fix_plan(self._classifier.module, setup.plan)
-        self._scenes = [Scene(classifier=self._classifier, **known) for known in pickle.loads(setup.scenes)]
+        self._scenes = [Scene(classifier=self._classifier, **self._received(known)) for known in setup.scenes]
         self._methods = {m.name: m for m in choose_methods(setup.methods, setup.config.settings)}
         self._terms = setup.terms
+
+    def _received(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        there = {name: torch.from_numpy(known[name]) for name in _TENSORS if known[name] is not None}
+        return {**known, **{name: tensor.to(self._classifier.device) for name, tensor in there.items()}}
 
     def hello(self) -> dict[str, Any]:
         """What differs from process to process, and what must not."""
@@ -71,8 +75,14 @@ class PhotoWorker:
 def photo_setup(config: Config, methods: Wanted, terms: Terms, scenes: Sequence[Scene], threads: int) -> PhotoSetup:
     """What workers need to compute the same bits as this process."""
     plan = measured_plan(scenes[0].classifier.module, (scenes[0].x,))
-    known = [{f.name: getattr(s, f.name) for f in fields(s) if f.name != "classifier"} for s in scenes]
-    return PhotoSetup(config, methods, terms, threads, plan, pickle.dumps(known))
+    return PhotoSetup(config, methods, terms, threads, plan, tuple(_sent(scene) for scene in scenes))
+
+
+def _sent(scene: Scene) -> dict[str, Any]:
+    """Tensors would go through shared memory that a killed process leaves behind."""
+    known = {f.name: getattr(scene, f.name) for f in fields(scene) if f.name != "classifier"}
+    tensors = {name: known[name].cpu().numpy() for name in _TENSORS if known[name] is not None}
+    return {**known, **tensors}
 
 
 def check_names(methods: Wanted) -> None:
