@@ -1,10 +1,13 @@
 """Maps that a run keeps: whole, or as means over the shared regions."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from tests.study.bench_runs import SMALL, rows_of, same, write_images
 from xai_ext.study.bench import BenchRun, bench
+from xai_ext.study.store import Store
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("zarr")
@@ -75,3 +78,13 @@ def test_they_are_the_same_bytes_from_workers(runs, photos, tmp_path):
 def test_no_maps_no_pictures(runs):
     assert runs["none"].maps("1.png") is None
     assert runs["compact"].maps("9.png") is None
+
+
+def test_runs_from_before_there_were_such_maps_are_read(runs, tmp_path):
+    shutil.copytree(runs["none"].folder, tmp_path / "old")
+    old = Store(tmp_path / "old")
+    for name, table in old.read_parts()[0]:
+        (old.parts / name).unlink()
+        old.write_part(name, table.drop_columns(["values", "content"]))
+    assert rows_of(BenchRun(old.folder)) == rows_of(runs["none"])
+    assert BenchRun(old.folder).table().equals(runs["none"].table())

@@ -188,8 +188,8 @@ class BenchRun:
             found, damaged = store.read_parts(names)
             seen |= set(names) - set(damaged)
             tables += found
-        joined = pa.concat_tables([t for _, t in sorted(tables, key=lambda one: one[0])] or [schema().empty_table()])
-        return joined
+        parts = [t for _, t in sorted(tables, key=lambda one: one[0])]
+        return pa.concat_tables([schema().empty_table(), *parts], promote_options="default")  # older parts lack columns
 
     @cached_property
     def _frame(self) -> "DataFrame":
